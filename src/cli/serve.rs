@@ -1,0 +1,112 @@
+//! `netalias serve`: binds, follows the engines, answers, and stops when it is told to.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tracing_subscriber::EnvFilter;
+
+use super::ConfigArgs;
+use crate::config::Config;
+use crate::directory::{self, Publisher};
+use crate::model::EngineUrl;
+use crate::status::Status;
+use crate::{dns, http, source};
+
+pub(super) async fn run(args: ConfigArgs) -> anyhow::Result<bool> {
+    let config = args.load()?;
+    start_log(&config)?;
+    let server = Server::start(&config, &config.docker).await?;
+    for engine in &server.status.engines {
+        let publisher = server.publisher.clone();
+        tokio::spawn(source::docker::follow(engine.clone(), publisher));
+    }
+    tracing::info!(
+        dns = %joined(&server.dns),
+        http = %server.http,
+        engine = %joined(&config.docker),
+        "netalias {} is serving",
+        env!("CARGO_PKG_VERSION"),
+    );
+    server.until_told_to_stop().await?;
+    Ok(true)
+}
+
+/// Everything but the sources: sockets bound, threads and tasks running.
+pub(super) struct Server {
+    pub(super) publisher: Publisher,
+    pub(super) status: Arc<Status>,
+    /// Where DNS is served: the ports are known now.
+    pub(super) dns: Vec<SocketAddr>,
+    /// Where HTTP is served.
+    pub(super) http: SocketAddr,
+    stop: Arc<Notify>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Server {
+    pub(super) async fn start(config: &Config, engines: &[EngineUrl]) -> anyhow::Result<Self> {
+        let dns_server = dns::bind(&config.listen).context(REMEDY)?;
+        let listener = TcpListener::bind(config.http)
+            .await
+            .with_context(|| format!("cannot serve HTTP on {}", config.http))
+            .context(REMEDY)?;
+        let status = Arc::new(Status::new(engines));
+        // A scenario is one source, too.
+        let (publisher, reader) = directory::new(engines.len().max(1), config.health);
+        let domains = config.domains();
+        let (dns, http) = (dns_server.addresses().collect(), listener.local_addr()?);
+        let pages = http::Pages {
+            directory: reader.clone(),
+            domains: domains.clone(),
+            status: status.clone(),
+        };
+        let service =
+            dns::Service { directory: reader, domains, ttl: config.ttl, status: status.clone() };
+        let stop = Arc::new(Notify::new());
+        let thread = dns_server.run(service, stop.clone()).context("cannot start serving")?;
+        tokio::spawn(http::serve(listener, pages));
+        Ok(Self { publisher, status, dns, http, stop, thread })
+    }
+
+    /// Waits for SIGTERM or SIGINT (a container's process 1 has no default handlers), then lets
+    /// the DNS server finish what it has accepted.
+    pub(super) async fn until_told_to_stop(self) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        self.stop.notify_one();
+        let thread = self.thread;
+        tokio::task::spawn_blocking(move || thread.join()).await?.ok();
+        Ok(())
+    }
+}
+
+const REMEDY: &str = "another program has the address, or it is not this machine's; \
+     choose another one with --listen or --http";
+
+/// Log lines go to standard error. hickory writes two lines a query at its info level, which
+/// costs a fifth of the speed, so it is heard from warnings up.
+pub(super) fn start_log(config: &Config) -> anyhow::Result<()> {
+    let level = config.log.as_str();
+    let others = if level == "error" { "error" } else { "warn" };
+    let filter = EnvFilter::try_new(format!("{others},netalias={level}"))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false)
+        .try_init()
+        .map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
+}
+
+pub(super) fn joined<T: ToString>(values: &[T]) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

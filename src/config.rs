@@ -1,0 +1,331 @@
+//! The configuration: flags, environment and file, merged into a valid `Config`.
+//!
+//! Nothing is read or opened here; whoever calls brings the file's text.
+
+use std::fmt::Display;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+
+use serde::de::{Deserialize, Deserializer, Error as _};
+
+use crate::model::{Domains, EngineUrl, Health, Name, NameError, UrlError};
+
+/// What would be in force: every value is set, and valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where DNS is served, by UDP and TCP.
+    pub listen: Vec<SocketAddr>,
+    /// Where health, metrics and names are served.
+    pub http: SocketAddr,
+    /// The engines to follow.
+    pub docker: Vec<EngineUrl>,
+    /// The domains below which every name is valid too.
+    pub domain: Vec<Name>,
+    /// TTL of positive answers, in seconds.
+    pub ttl: u32,
+    /// What the health of endpoints means for an answer.
+    pub health: Health,
+    /// The least important log line that is written.
+    pub log: LogLevel,
+}
+
+/// What was typed: in flags and environment, or in the file. Empty is "not said".
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, serde::Deserialize)]
+#[allow(rustdoc::bare_urls, clippy::doc_markdown)] // The comments are the help that people read.
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Serve DNS here, by UDP and TCP [default: 127.0.0.1:1053]
+    #[arg(long, value_name = "ADDR:PORT", env = "NETALIAS_LISTEN", value_delimiter = ',')]
+    pub listen: Vec<SocketAddr>,
+    /// Serve health, metrics and names here [default: 127.0.0.1:8053]
+    #[arg(long, value_name = "ADDR:PORT", env = "NETALIAS_HTTP")]
+    pub http: Option<SocketAddr>,
+    /// Follow this engine, unix:///PATH or tcp://HOST:PORT [default: DOCKER_HOST or local socket]
+    #[arg(long, value_name = "URL", env = "NETALIAS_DOCKER", value_delimiter = ',')]
+    #[serde(deserialize_with = "texts")]
+    pub docker: Vec<EngineUrl>,
+    /// Make every name valid below this domain too [default: rr.internal]
+    #[arg(long, value_name = "NAME", env = "NETALIAS_DOMAIN", value_delimiter = ',')]
+    #[serde(deserialize_with = "texts")]
+    pub domain: Vec<Name>,
+    /// TTL of positive answers [default: 0]
+    #[arg(long, value_name = "SECONDS", env = "NETALIAS_TTL")]
+    pub ttl: Option<u32>,
+    /// Which endpoints are answered: prefer (the fittest there are), require (only fit ones) or
+    /// ignore (all) [default: prefer]
+    #[arg(long, value_name = "POLICY", env = "NETALIAS_HEALTH")]
+    #[serde(deserialize_with = "text")]
+    pub health: Option<Health>,
+    /// Write log lines down to this level: error, warn, info or debug [default: info]
+    #[arg(long, value_name = "LEVEL", env = "NETALIAS_LOG")]
+    #[serde(deserialize_with = "text")]
+    pub log: Option<LogLevel>,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// And what may go wrong.
+    Warn,
+    /// And what happens.
+    #[default]
+    Info,
+    /// And why each answer is as it is.
+    Debug,
+}
+
+/// Why there is no valid configuration.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file has a key that there is not.
+    #[error("{file}:{line}: unknown key {key:?}; did you mean {nearest:?}?")]
+    UnknownKey {
+        /// The file.
+        file: String,
+        /// The line, counted from one.
+        line: usize,
+        /// The key.
+        key: String,
+        /// The valid key most like it.
+        nearest: &'static str,
+    },
+    /// The file is no TOML, or a value in it is not what its key takes.
+    #[error("{file}:{line}: {what}")]
+    Invalid {
+        /// The file.
+        file: String,
+        /// The line, counted from one.
+        line: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// RFC 2181 section 8 ends TTLs at 2^31 - 1.
+    #[error("ttl {0} is too large: at most {MAX_TTL} seconds")]
+    Ttl(u32),
+    /// The engine named by the environment is none.
+    #[error("DOCKER_HOST: {0}")]
+    DockerHost(#[from] UrlError),
+    /// The default domain is no name.
+    #[error("domain: {0}")]
+    Domain(#[from] NameError),
+}
+
+/// The largest TTL in seconds (RFC 2181 section 8).
+const MAX_TTL: u32 = i32::MAX.unsigned_abs();
+const DEFAULT_DNS_PORT: u16 = 1053;
+const DEFAULT_HTTP_PORT: u16 = 8053;
+const DEFAULT_DOCKER: &str = "unix:///var/run/docker.sock";
+const DEFAULT_DOMAIN: &str = "rr.internal";
+/// Every key of the file; the example file and a test hold the list to [`Settings`].
+const KEYS: [&str; 7] = ["listen", "http", "docker", "domain", "ttl", "health", "log"];
+
+impl Config {
+    /// Flags (which hold the environment already) beat the file, the file beats the defaults.
+    /// `docker_host` is the environment's `DOCKER_HOST`.
+    pub fn new(
+        flags: Settings,
+        file: Settings,
+        docker_host: Option<&str>,
+    ) -> Result<Self, ConfigError> {
+        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let docker = match first_said([flags.docker, file.docker]) {
+            Some(engines) => engines,
+            None => vec![docker_host.unwrap_or(DEFAULT_DOCKER).parse()?],
+        };
+        let domain = match first_said([flags.domain, file.domain]) {
+            Some(domains) => domains,
+            None => vec![Name::parse(DEFAULT_DOMAIN)?],
+        };
+        let listen = first_said([flags.listen, file.listen]);
+        let ttl = flags.ttl.or(file.ttl).unwrap_or_default();
+        if ttl > MAX_TTL {
+            return Err(ConfigError::Ttl(ttl));
+        }
+        Ok(Self {
+            listen: listen.unwrap_or_else(|| vec![loopback(DEFAULT_DNS_PORT)]),
+            http: flags.http.or(file.http).unwrap_or_else(|| loopback(DEFAULT_HTTP_PORT)),
+            docker,
+            domain,
+            ttl,
+            health: flags.health.or(file.health).unwrap_or_default(),
+            log: flags.log.or(file.log).unwrap_or_default(),
+        })
+    }
+
+    /// The domains, ready to be matched.
+    #[must_use]
+    pub fn domains(&self) -> Domains {
+        Domains::new(self.domain.clone())
+    }
+
+    /// The configuration as a file that would give it.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        fn list<T: Display>(values: &[T]) -> String {
+            let quoted: Vec<String> = values.iter().map(|value| format!("\"{value}\"")).collect();
+            format!("[{}]", quoted.join(", "))
+        }
+        let lines = [
+            format!("listen = {}", list(&self.listen)),
+            format!("http   = \"{}\"", self.http),
+            format!(
+                "docker = {}",
+                list(&self.docker.iter().map(EngineUrl::as_str).collect::<Vec<_>>())
+            ),
+            format!("domain = {}", list(&self.domain)),
+            format!("ttl    = {}", self.ttl),
+            format!("health = \"{}\"", self.health),
+            format!("log    = \"{}\"", self.log.as_str()),
+        ];
+        lines.join("\n") + "\n"
+    }
+}
+
+impl Settings {
+    /// Reads a file's text; `file` is what errors call it.
+    pub fn from_toml(file: &str, text: &str) -> Result<Self, ConfigError> {
+        let line = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
+        let invalid = |error: &toml::de::Error| ConfigError::Invalid {
+            file: file.to_owned(),
+            line: line(error.span().map_or(0, |span| span.start)),
+            what: error.message().to_owned(),
+        };
+        let table = toml::de::DeTable::parse(text).map_err(|error| invalid(&error))?;
+        for key in table.get_ref().keys() {
+            let name = key.get_ref().as_ref();
+            if !KEYS.contains(&name) {
+                return Err(ConfigError::UnknownKey {
+                    file: file.to_owned(),
+                    line: line(key.span().start),
+                    key: name.to_owned(),
+                    nearest: nearest(name),
+                });
+            }
+        }
+        toml::from_str(text).map_err(|error| invalid(&error))
+    }
+}
+
+/// The valid key most like a misspelt one.
+fn nearest(key: &str) -> &'static str {
+    let distance = |valid: &&&str| strsim::damerau_levenshtein(valid, key);
+    KEYS.iter().min_by_key(distance).unwrap_or(&KEYS[0])
+}
+
+fn first_said<T, const N: usize>(lists: [Vec<T>; N]) -> Option<Vec<T>> {
+    lists.into_iter().find(|list| !list.is_empty())
+}
+
+/// A value that is written as text in the file.
+fn text<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(D::Error::custom)
+}
+
+/// A list of such values.
+fn texts<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
+}
+
+impl LogLevel {
+    /// The word for it in flags, environment and file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+impl FromStr for LogLevel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::Error, Self::Warn, Self::Info, Self::Debug];
+        let found = all.into_iter().find(|level| level.as_str() == text);
+        found.ok_or_else(|| format!("{text:?} is not one of error, warn, info, debug"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../config/netalias.toml");
+
+    fn defaults() -> Config {
+        Config::new(Settings::default(), Settings::default(), None).unwrap()
+    }
+
+    #[test]
+    fn the_example_file_lists_every_key_with_its_default() {
+        let file = Settings::from_toml("netalias.toml", EXAMPLE).unwrap();
+        assert_eq!(Config::new(Settings::default(), file, None).unwrap(), defaults());
+        for key in KEYS {
+            let lines = EXAMPLE.lines().filter(|line| line.split(' ').next() == Some(key));
+            assert_eq!(lines.count(), 1, "{key}");
+        }
+    }
+
+    #[test]
+    fn what_check_prints_is_a_file_that_gives_the_same() {
+        let flags = Settings {
+            listen: vec!["[::1]:53".parse().unwrap(), "10.0.0.1:53".parse().unwrap()],
+            ttl: Some(5),
+            health: Some(Health::Require),
+            ..Settings::default()
+        };
+        let config = Config::new(flags, Settings::default(), None).unwrap();
+        let read = Settings::from_toml("printed", &config.to_toml()).unwrap();
+        assert_eq!(Config::new(Settings::default(), read, None).unwrap(), config);
+    }
+
+    #[test]
+    fn flag_beats_file_beats_docker_host_beats_default() {
+        let engines = |text: &str| vec![text.parse().unwrap()];
+        let flag = Settings { docker: engines("tcp://flag:1"), ..Settings::default() };
+        let file = Settings { docker: engines("tcp://file:1"), ..Settings::default() };
+        let none = Settings::default;
+        let docker = |flags, file, host| Config::new(flags, file, host).unwrap().docker;
+        let host = Some("tcp://host:1");
+        assert_eq!(docker(flag, file.clone(), host), engines("tcp://flag:1"));
+        assert_eq!(docker(none(), file, host), engines("tcp://file:1"));
+        assert_eq!(docker(none(), none(), host), engines("tcp://host:1"));
+        assert_eq!(docker(none(), none(), None), engines(DEFAULT_DOCKER));
+    }
+
+    #[test]
+    fn an_error_names_the_file_the_line_and_the_remedy() {
+        for (text, message) in [
+            ("ttl = 1\nlisen = []\n", "f:2: unknown key \"lisen\"; did you mean \"listen\"?"),
+            ("helth = \"prefer\"", "f:1: unknown key \"helth\"; did you mean \"health\"?"),
+            ("\nttl = \"x\"", "f:2: invalid type: string \"x\", expected u32"),
+            ("health = \"no\"", "f:1: \"no\" is not one of prefer, require, ignore"),
+            (
+                "docker = [\"docker.sock\"]",
+                "f:1: \"docker.sock\" is no engine: write unix:///PATH or tcp://HOST:PORT",
+            ),
+            ("domain = [\"a..b\"]", "f:1: a label is empty"),
+        ] {
+            let error = Settings::from_toml("f", text).unwrap_err().to_string();
+            assert_eq!(error, message, "{text}");
+        }
+        let file = Settings { ttl: Some(u32::MAX), ..Settings::default() };
+        let error = Config::new(Settings::default(), file, None).unwrap_err();
+        assert_eq!(error, ConfigError::Ttl(u32::MAX));
+    }
+}

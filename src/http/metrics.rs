@@ -1,0 +1,87 @@
+//! `GET /metrics`: counters and the directory's size as OpenMetrics text.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode as encode_text;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::Pages;
+use crate::status::{Counter, EngineStatus, Link};
+
+/// The page, read at the moment of the call.
+pub(super) fn encode(pages: Pages) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("netalias");
+    registry.register_collector(Box::new(Scrape(pages)));
+    let mut text = String::new();
+    encode_text(&mut text, &registry)?;
+    Ok(text)
+}
+
+struct Scrape(Pages);
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrape")
+    }
+}
+
+/// One counter of an engine: name, help, where it is.
+type EngineCounter = (&'static str, &'static str, fn(&EngineStatus) -> &Counter);
+
+const ENGINE_COUNTERS: [EngineCounter; 4] = [
+    ("engine_events", "Events read from the engine", |engine| &engine.events),
+    ("engine_inspects", "Containers and networks inspected", |engine| &engine.inspects),
+    ("engine_lost_streams", "Event streams that ended or failed", |engine| &engine.lost_streams),
+    ("invalid_names", "Names that no DNS message can carry", |engine| &engine.invalid_names),
+];
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Pages { directory, status, .. } = &self.0;
+        let answers = &status.answers;
+        let by_outcome = [
+            ("data", &answers.data),
+            ("nodata", &answers.nodata),
+            ("nxdomain", &answers.nxdomain),
+            ("servfail", &answers.servfail),
+            ("refused", &answers.refused),
+            ("malformed", &answers.malformed),
+        ];
+        let help = "Answers sent, by outcome";
+        let mut family =
+            encoder.encode_descriptor("dns_answers", help, None, MetricType::Counter)?;
+        for (outcome, counter) in by_outcome {
+            let label = [("outcome", outcome)];
+            ConstCounter::new(counter.get()).encode(family.encode_family(&label)?)?;
+        }
+        for (name, help, counter) in ENGINE_COUNTERS {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for engine in &status.engines {
+                let label = [("engine", engine.url.as_str())];
+                ConstCounter::new(counter(engine).get()).encode(family.encode_family(&label)?)?;
+            }
+        }
+        let help = "1 while the engine is listed completely and followed";
+        let mut family = encoder.encode_descriptor("engine_live", help, None, MetricType::Gauge)?;
+        for engine in &status.engines {
+            let label = [("engine", engine.url.as_str())];
+            let live = i64::from(engine.link() == Link::Live);
+            ConstGauge::new(live).encode(family.encode_family(&label)?)?;
+        }
+        let sets = directory.sets(None);
+        let endpoints: usize = sets.iter().map(|set| set.members.len()).sum();
+        for (name, help, value) in [
+            ("names", "Names with at least one endpoint, by network", sets.len()),
+            ("name_endpoints", "Endpoints, counted once for each of their names", endpoints),
+        ] {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(metric)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! `GET /v1/names`: the directory as JSON.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Pages;
+use crate::model::{Found, Name, NameError, RecordSet, View};
+
+/// One name on one network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameEntry {
+    /// The unqualified owner name.
+    pub name: String,
+    /// The network's name.
+    pub network: String,
+    /// Who answers to it, in rotation order.
+    pub endpoints: Vec<EndpointEntry>,
+}
+
+/// One endpoint of a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointEntry {
+    /// The container's name.
+    pub container: String,
+    /// The container's id.
+    pub id: String,
+    /// Its IPv4 address.
+    pub v4: Option<Ipv4Addr>,
+    /// Its IPv6 address.
+    pub v6: Option<Ipv6Addr>,
+    /// `running`, `healthy`, `starting`, `unhealthy` or `paused`.
+    pub state: String,
+    /// Whether answers have it; health may leave it out.
+    pub answered: bool,
+}
+
+/// All names, or those that one name can mean: unqualified, qualified, or below a domain.
+pub(super) fn entries(pages: &Pages, name: Option<&str>) -> Result<Vec<NameEntry>, NameError> {
+    let name = name.map(Name::parse).transpose()?;
+    let mut sets = pages.directory.sets(name.as_ref());
+    if let Some(name) = name.filter(|_| sets.is_empty()) {
+        let lookup = pages.directory.resolve(&name, &pages.domains, &View::All);
+        if let Found::Set(set) = lookup.found {
+            sets.push(set);
+        }
+    }
+    Ok(sets.iter().map(entry).collect())
+}
+
+fn entry(set: &Arc<RecordSet>) -> NameEntry {
+    let endpoints = set.members.iter().map(|member| EndpointEntry {
+        container: member.name.to_string(),
+        id: member.container.0.to_string(),
+        v4: member.v4,
+        v6: member.v6,
+        state: member.condition.as_str().to_owned(),
+        answered: member.v4.is_some_and(|v4| set.v4.addresses().contains(&v4))
+            || member.v6.is_some_and(|v6| set.v6.addresses().contains(&v6)),
+    });
+    NameEntry {
+        name: set.owner.to_string(),
+        network: set.network_name.to_string(),
+        endpoints: endpoints.collect(),
+    }
+}

@@ -1,0 +1,60 @@
+//! What a source says (`Change`) and what follows from it for the directory (`Update`).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use super::{Condition, Container, ContainerId, Name, Network, NetworkId, View};
+
+/// One thing that a source knows now. It is a state, not a step: saying it twice changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// This network exists.
+    Network(Network),
+    /// This network does not exist, and no endpoint is on it.
+    NetworkGone(NetworkId),
+    /// This container runs, with exactly these endpoints.
+    Container(Container),
+    /// This container does not run, or does not exist.
+    ContainerGone(ContainerId),
+}
+
+/// One entry of the directory that is different now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// The members of a name on a network. None: the name does not exist there. Empty: it exists
+    /// only because names below it do (an empty non-terminal, RFC 8020).
+    Name {
+        /// Where.
+        network: NetworkId,
+        /// The unqualified owner name.
+        owner: Name,
+        /// Who answers to it, in rotation order.
+        members: Option<Vec<Member>>,
+    },
+    /// A network that names can be qualified by.
+    Network(Network),
+    /// That network is gone.
+    NetworkGone(NetworkId),
+    /// What the client with this source address sees. None: it is no container of ours.
+    Client {
+        /// The source address of its questions.
+        address: IpAddr,
+        /// Its networks in Docker's order.
+        view: Option<View>,
+    },
+}
+
+/// An endpoint as a member of a record set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The container.
+    pub container: ContainerId,
+    /// The container's name.
+    pub name: Arc<str>,
+    /// Its IPv4 address.
+    pub v4: Option<Ipv4Addr>,
+    /// Its IPv6 address.
+    pub v6: Option<Ipv6Addr>,
+    /// Whether it can take clients.
+    pub condition: Condition,
+}

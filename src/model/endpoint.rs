@@ -1,0 +1,203 @@
+//! What an engine has: containers, networks, and the endpoints where they meet.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::Name;
+
+/// One running container and its endpoints, whole: a newer one replaces it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// The engine's id.
+    pub id: ContainerId,
+    /// The container name, as the engine spells it, without the slash.
+    pub name: Arc<str>,
+    /// Whether it can take clients.
+    pub condition: Condition,
+    /// One for each network that it is attached to with an address.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// A container's attachment to one network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The network.
+    pub network: NetworkId,
+    /// The IPv4 address on it.
+    pub v4: Option<Ipv4Addr>,
+    /// The IPv6 address on it.
+    pub v6: Option<Ipv6Addr>,
+    /// Every name it answers to on that network, unqualified: container name, aliases, short id,
+    /// hostname.
+    pub names: Vec<Name>,
+}
+
+/// A network of an engine. Docker changes none of these after creation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The engine's id.
+    pub id: NetworkId,
+    /// The name, as the engine spells it.
+    pub name: Arc<str>,
+    /// `--internal`: it has no way out of the host.
+    pub internal: bool,
+    /// Its address ranges.
+    pub subnets: Vec<Subnet>,
+}
+
+/// An address range in CIDR notation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    /// The range's first address.
+    pub address: IpAddr,
+    /// How many leading bits are the range's own.
+    pub prefix: u8,
+}
+
+/// A text that is no `ADDRESS/PREFIX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubnetError;
+
+/// What can be said of a container's fitness to take clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Running, without a health check.
+    Running,
+    /// Running, and its health check passes.
+    Healthy,
+    /// Running, and its health check has not passed yet.
+    Starting,
+    /// Running, and its health check fails.
+    Unhealthy,
+    /// Frozen by `docker pause`.
+    Paused,
+}
+
+/// The order in which endpoints are preferred, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// Healthy, or without a health check.
+    Ready,
+    /// Not yet known to be healthy.
+    Starting,
+    /// Unhealthy or paused.
+    Unfit,
+}
+
+/// A container's id as the engine gives it (64 hexadecimal digits).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContainerId(pub Arc<str>);
+
+/// A network's id as the engine gives it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NetworkId(pub Arc<str>);
+
+impl Endpoint {
+    /// Both addresses, where there are.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        let v4 = self.v4.map(IpAddr::V4);
+        v4.into_iter().chain(self.v6.map(IpAddr::V6))
+    }
+}
+
+impl Condition {
+    /// How endpoints in this condition are preferred.
+    #[must_use]
+    pub fn rank(self) -> Rank {
+        match self {
+            Self::Running | Self::Healthy => Rank::Ready,
+            Self::Starting => Rank::Starting,
+            Self::Unhealthy | Self::Paused => Rank::Unfit,
+        }
+    }
+
+    /// The word that people read for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Healthy => "healthy",
+            Self::Starting => "starting",
+            Self::Unhealthy => "unhealthy",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+impl Subnet {
+    /// Whether an address lies in the range.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let differ = u32::from(own) ^ u32::from(other);
+                differ.checked_shr(32 - u32::from(self.prefix)).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let differ = u128::from(own) ^ u128::from(other);
+                differ.checked_shr(128 - u32::from(self.prefix)).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+
+    /// The `n`th address of the range, counted from its first one.
+    #[must_use]
+    pub fn host(&self, n: u128) -> Option<IpAddr> {
+        let host = match self.address {
+            IpAddr::V4(first) => {
+                let offset = u32::try_from(n).ok()?;
+                IpAddr::V4(u32::from(first).checked_add(offset)?.into())
+            }
+            IpAddr::V6(first) => IpAddr::V6(u128::from(first).checked_add(n)?.into()),
+        };
+        self.contains(host).then_some(host)
+    }
+
+    /// Whether it is the last address of an IPv4 range, which no host can have.
+    #[must_use]
+    pub fn is_broadcast(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => match u32::from(v4).checked_add(1) {
+                Some(next) => !self.contains(IpAddr::V4(next.into())),
+                None => true,
+            },
+            IpAddr::V6(_) => false,
+        }
+    }
+}
+
+/// `ADDRESS/PREFIX`, as in 172.200.1.0/24.
+impl FromStr for Subnet {
+    type Err = SubnetError;
+
+    fn from_str(text: &str) -> Result<Self, SubnetError> {
+        let (address, prefix) = text.split_once('/').ok_or(SubnetError)?;
+        let address: IpAddr = address.parse().map_err(|_| SubnetError)?;
+        let prefix: u8 = prefix.parse().map_err(|_| SubnetError)?;
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        if prefix > longest { Err(SubnetError) } else { Ok(Self { address, prefix }) }
+    }
+}
+
+impl ContainerId {
+    /// The first 12 digits, which Docker prints and answers to.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.short())
+    }
+}
+
+impl fmt::Display for NetworkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.get(..12).unwrap_or(&self.0))
+    }
+}

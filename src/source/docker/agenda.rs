@@ -1,0 +1,181 @@
+//! What is marked to be looked at, what is being looked at, and what a list still waits for.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt;
+
+use crate::model::{Change, ContainerId, NetworkId};
+
+/// Inspects under way at once: enough to hide the engine's latency, few enough not to crowd out
+/// its other clients.
+pub const MAX_IN_FLIGHT: usize = 16;
+
+/// Something of the engine that can be looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// A container.
+    Container(ContainerId),
+    /// A network.
+    Network(NetworkId),
+}
+
+/// The watcher's memory. Each target is in it once, however many events name it, so its size is
+/// bounded by what the engine has. At most one look at a target is under way, so that what an
+/// older look saw never overwrites what a newer one did; a target that is marked meanwhile is
+/// looked at again afterwards.
+#[derive(Debug, Default)]
+pub struct Agenda {
+    queue: VecDeque<Target>,
+    marked: HashSet<Target>,
+    in_flight: HashSet<Target>,
+    /// What the directory has from this engine.
+    known: HashSet<Target>,
+    /// What the last list still waits for.
+    awaited: HashSet<Target>,
+    /// Invalid names that were complained about, so that each is logged once.
+    complaints: HashMap<Target, HashSet<String>>,
+}
+
+impl Agenda {
+    /// Something may have happened to this target.
+    pub fn mark(&mut self, target: Target) {
+        if self.marked.insert(target.clone()) {
+            self.queue.push_back(target);
+        }
+    }
+
+    /// These exist. They are marked, and so is everything known that is not among them; a list
+    /// never removes by itself, since what it lacks may have been created after it was made.
+    pub fn list(&mut self, listed: impl IntoIterator<Item = Target>) {
+        let all: HashSet<Target> = listed.into_iter().chain(self.known.iter().cloned()).collect();
+        // Networks first: containers then find theirs known.
+        let (networks, containers): (Vec<_>, Vec<_>) =
+            all.iter().cloned().partition(|target| matches!(target, Target::Network(_)));
+        for target in networks.into_iter().chain(containers) {
+            self.mark(target);
+        }
+        self.awaited = all;
+    }
+
+    /// The next target to look at now, if there is one and room for it.
+    #[allow(clippy::should_implement_trait)] // It depends on what is settled in between.
+    pub fn next(&mut self) -> Option<Target> {
+        if self.in_flight.len() >= MAX_IN_FLIGHT {
+            return None;
+        }
+        let ready = self.queue.iter().position(|target| !self.in_flight.contains(target))?;
+        let target = self.queue.remove(ready)?;
+        self.marked.remove(&target);
+        self.in_flight.insert(target.clone());
+        Some(target)
+    }
+
+    /// The directory has this now.
+    pub fn learn(&mut self, change: &Change) {
+        match change {
+            Change::Container(container) => {
+                self.known.insert(Target::Container(container.id.clone()));
+            }
+            Change::Network(network) => {
+                self.known.insert(Target::Network(network.id.clone()));
+            }
+            Change::ContainerGone(id) => self.forget(&Target::Container(id.clone())),
+            Change::NetworkGone(id) => self.forget(&Target::Network(id.clone())),
+        }
+    }
+
+    fn forget(&mut self, target: &Target) {
+        self.known.remove(target);
+        self.complaints.remove(target);
+    }
+
+    /// A look has ended. True when it was the last one that the list waited for.
+    pub fn settle(&mut self, target: &Target) -> bool {
+        self.in_flight.remove(target);
+        self.awaited.remove(target) && self.awaited.is_empty()
+    }
+
+    /// Whether the last list waits for nothing.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.awaited.is_empty()
+    }
+
+    /// The session has ended, and with it every look under way.
+    pub fn forget_flights(&mut self) {
+        for target in std::mem::take(&mut self.in_flight) {
+            self.mark(target);
+        }
+    }
+
+    /// Whether this invalid name of the target is new.
+    pub fn complain_about(&mut self, target: &Target, name: &str) -> bool {
+        self.complaints.entry(target.clone()).or_default().insert(name.to_owned())
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Container(id) => id.fmt(f),
+            Self::Network(id) => write!(f, "network {id}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(n: usize) -> Target {
+        Target::Container(ContainerId(format!("{n:064}").into()))
+    }
+
+    #[test]
+    fn many_events_are_one_look() {
+        let mut agenda = Agenda::default();
+        for _ in 0..100 {
+            agenda.mark(target(1));
+        }
+        assert_eq!(agenda.next(), Some(target(1)));
+        assert_eq!(agenda.next(), None);
+    }
+
+    #[test]
+    fn an_event_during_a_look_means_another_one_after_it() {
+        let mut agenda = Agenda::default();
+        agenda.mark(target(1));
+        assert_eq!(agenda.next(), Some(target(1)));
+        agenda.mark(target(1));
+        assert_eq!(agenda.next(), None, "one look at a time");
+        agenda.settle(&target(1));
+        assert_eq!(agenda.next(), Some(target(1)));
+    }
+
+    #[test]
+    fn looks_under_way_are_bounded() {
+        let mut agenda = Agenda::default();
+        (0..2 * MAX_IN_FLIGHT).for_each(|n| agenda.mark(target(n)));
+        let started: Vec<Target> = std::iter::from_fn(|| agenda.next()).collect();
+        assert_eq!(started.len(), MAX_IN_FLIGHT);
+        agenda.settle(&started[0]);
+        assert!(agenda.next().is_some());
+        assert_eq!(agenda.next(), None);
+    }
+
+    #[test]
+    fn a_list_waits_for_what_it_named_and_for_what_was_known() {
+        let mut agenda = Agenda::default();
+        agenda.learn(&Change::Network(crate::model::Network {
+            id: NetworkId("n".into()),
+            name: "n".into(),
+            internal: false,
+            subnets: Vec::new(),
+        }));
+        agenda.list([target(1)]);
+        let network = Target::Network(NetworkId("n".into()));
+        assert_eq!(agenda.next(), Some(network.clone()), "networks first");
+        assert_eq!(agenda.next(), Some(target(1)));
+        assert!(!agenda.settle(&network));
+        assert!(agenda.settle(&target(1)));
+    }
+}

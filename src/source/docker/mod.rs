@@ -1,0 +1,198 @@
+//! The Docker source: follows one engine for ever.
+//!
+//! Events are hints: an event marks a container or a network, the watcher inspects what is marked
+//! and says what it finds. It subscribes first and lists then, so that nothing falls between, and
+//! a list only marks too: what exists already stays in the directory while it is looked at again.
+//!
+//! `agenda` keeps what is marked, `translate` reads the engine's answers, `backoff` paces retries.
+
+mod agenda;
+mod backoff;
+mod engine;
+mod translate;
+
+pub use agenda::{Agenda, MAX_IN_FLIGHT, Target};
+pub use engine::EngineError;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{MissedTickBehavior, interval_at, sleep};
+
+use crate::directory::Publisher;
+use crate::model::{Change, EngineUrl};
+use crate::status::EngineStatus;
+use backoff::Backoff;
+use engine::{Engine, Seen};
+use translate::Translated;
+
+/// Everything is looked at again this often, in case an event never came.
+const RECONCILE: Duration = Duration::from_secs(60);
+/// A container that cannot be inspected is tried again after this time.
+const INSPECT_RETRY: Duration = Duration::from_millis(500);
+/// So often a failing inspect is repeated before the next event or reconcile is waited for.
+const INSPECT_TRIES: u32 = 3;
+
+/// Follows the engine until the task is dropped. Never gives up.
+pub async fn follow(status: Arc<EngineStatus>, publisher: Publisher) -> Infallible {
+    let url = status.url.clone();
+    let mut watcher = Watcher { publisher, status, agenda: Agenda::default(), complete: false };
+    let mut backoff = Backoff::default();
+    let mut last_reason = String::new();
+    loop {
+        let started = tokio::time::Instant::now();
+        let Err(error) = watcher.session(&url).await;
+        let reason = error.to_string();
+        if reason == last_reason {
+            tracing::debug!(engine = %url, %reason, "engine still out of reach");
+        } else {
+            tracing::warn!(engine = %url, "{reason}; retrying, the last known names stay");
+        }
+        watcher.status.lost(reason.clone());
+        last_reason = reason;
+        backoff.session_lasted(started.elapsed());
+        sleep(backoff.next(fastrand::f64())).await;
+    }
+}
+
+struct Watcher {
+    publisher: Publisher,
+    status: Arc<EngineStatus>,
+    agenda: Agenda,
+    /// Whether the first complete list has been reported.
+    complete: bool,
+}
+
+impl Watcher {
+    /// One event stream, from subscription to its end.
+    async fn session(&mut self, url: &EngineUrl) -> Result<Infallible, EngineError> {
+        let publisher = self.publisher.clone();
+        let engine = Engine::connect(url).await?;
+        tracing::info!(engine = %url, api = %engine.api_version(), "connected");
+        self.agenda.forget_flights();
+        let mut events = std::pin::pin!(engine.events());
+        let mut inspects = FuturesUnordered::new();
+        let mut listing = std::pin::pin!(futures_util::future::OptionFuture::from(None));
+        let mut reconcile = interval_at(tokio::time::Instant::now(), RECONCILE);
+        reconcile.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            while let Some(target) = self.agenda.next() {
+                inspects.push(look_at(&engine, target, &publisher));
+            }
+            tokio::select! {
+                // Events first: the first poll opens the stream, before the list is asked for.
+                biased;
+                event = events.next() => {
+                    let seen = event.ok_or(EngineError::StreamEnded)??;
+                    self.status.events.increment();
+                    match seen {
+                        Seen::Target(target) => self.agenda.mark(target),
+                        Seen::Everything => reconcile.reset_immediately(),
+                        Seen::Nothing => {}
+                    }
+                }
+                Some((target, looked)) = inspects.next() => self.settle(&target, looked),
+                Some(listed) = &mut listing => {
+                    listing.set(None.into());
+                    self.agenda.list(listed?);
+                    self.report_completion(url);
+                }
+                _ = reconcile.tick() => listing.set(Some(engine.list()).into()),
+            }
+        }
+    }
+
+    fn settle(&mut self, target: &Target, looked: Option<Looked>) {
+        self.status.inspects.increment();
+        if let Some(looked) = looked {
+            self.publish(target, looked);
+        } else {
+            tracing::warn!(%target, "cannot be inspected; left as it was");
+        }
+        if self.agenda.settle(target) {
+            self.listing_is_done();
+        }
+    }
+
+    fn publish(&mut self, target: &Target, Looked { networks, change, invalid }: Looked) {
+        for name in invalid {
+            if self.agenda.complain_about(target, &name) {
+                tracing::warn!(container = %target, name, "not a valid name, left out");
+                self.status.invalid_names.increment();
+            }
+        }
+        for change in networks.into_iter().chain([change]) {
+            self.agenda.learn(&change);
+            self.publisher.apply(change);
+        }
+    }
+
+    fn report_completion(&mut self, url: &EngineUrl) {
+        tracing::debug!(engine = %url, "listed");
+        if self.agenda.is_settled() {
+            self.listing_is_done();
+        }
+    }
+
+    /// Everything that was listed has been looked at.
+    fn listing_is_done(&mut self) {
+        self.status.live();
+        if !self.complete {
+            self.complete = true;
+            self.publisher.source_is_complete();
+            tracing::info!("the first complete list is in; answering");
+        }
+    }
+}
+
+/// What an inspect found.
+struct Looked {
+    /// Networks that the container is on and that were not known yet; they come first.
+    networks: Vec<Change>,
+    change: Change,
+    /// Names that no DNS message can carry.
+    invalid: Vec<String>,
+}
+
+/// Inspects a target, again after a pause if it fails. None: it keeps failing.
+async fn look_at(
+    engine: &Engine,
+    target: Target,
+    publisher: &Publisher,
+) -> (Target, Option<Looked>) {
+    for attempt in 1..=INSPECT_TRIES {
+        match look_once(engine, &target, publisher).await {
+            Ok(looked) => return (target, Some(looked)),
+            Err(error) => tracing::debug!(%target, attempt, %error, "inspect failed"),
+        }
+        sleep(INSPECT_RETRY).await;
+    }
+    (target, None)
+}
+
+async fn look_once(
+    engine: &Engine,
+    target: &Target,
+    publisher: &Publisher,
+) -> Result<Looked, EngineError> {
+    let id = match target {
+        Target::Network(id) => {
+            let change = engine.inspect_network(id).await?;
+            return Ok(Looked { networks: Vec::new(), change, invalid: Vec::new() });
+        }
+        Target::Container(id) => id,
+    };
+    let Translated { change, invalid } = engine.inspect_container(id).await?;
+    let mut networks = Vec::new();
+    if let Change::Container(container) = &change {
+        for endpoint in &container.endpoints {
+            if !publisher.knows(&endpoint.network) {
+                networks.push(engine.inspect_network(&endpoint.network).await?);
+            }
+        }
+    }
+    Ok(Looked { networks, change, invalid })
+}

@@ -1,0 +1,4 @@
+//! Who says what exists: each source turns what it learns into changes for the publisher.
+
+pub mod docker;
+pub mod scenario;
