@@ -140,9 +140,13 @@ fn print(report: &Report, message: &Message, transport: Transport, time: Duratio
         message.metadata.response_code == ResponseCode::NoError && report.answers.is_empty();
     let rcode = if nodata { "NODATA" } else { &report.rcode };
     let times = if report.count > 1 { format!("{} times, ", report.count) } else { String::new() };
-    let (records, ms) = (report.answers.len(), time.as_secs_f64() * 1000.0);
+    let records = match report.answers.len() {
+        1 => "1 record".to_owned(),
+        n => format!("{n} records"),
+    };
+    let ms = time.as_secs_f64() * 1000.0;
     anstream::println!(
-        "{rcode}, {records} records from {} by {protocol}, {times}last in {ms:.1} ms",
+        "{rcode}, {records} from {} by {protocol}, {times}last in {ms:.1} ms",
         report.server,
     );
 }

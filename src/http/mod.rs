@@ -6,6 +6,7 @@ mod names;
 pub use names::{EndpointEntry, NameEntry};
 
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,7 +99,8 @@ async fn readyz(State(pages): State<Pages>) -> impl IntoResponse {
             Link::Lost { since, why } => format!("lost {} s ago: {why}", since.elapsed().as_secs()),
         };
         ready &= engine.link() == Link::Live;
-        text += &format!("{}: {state}\n", engine.url);
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}: {state}", engine.url);
     }
     let verdict = match (ready, pages.directory.is_complete()) {
         (true, _) => "ready\n",
