@@ -31,9 +31,12 @@ pub struct RecordSet {
 #[derive(Debug)]
 pub struct Ring<T> {
     addresses: Box<[T]>,
-    /// How many answers were given, plus where the count began. Zero only in a ring that has
-    /// answered nothing and follows nothing.
+    /// Where it began.
+    start: usize,
+    /// Where it began, and one more for each answer.
     turn: AtomicUsize,
+    /// The address that the last answer before its first one began with.
+    before: Option<T>,
 }
 
 /// What the health of endpoints means for an answer.
@@ -134,15 +137,10 @@ impl<T: Copy + Ord> Ring<T> {
     fn following(mut addresses: Vec<T>, previous: Option<&Self>) -> Self {
         addresses.sort_unstable();
         addresses.dedup();
-        let start = match previous.and_then(Self::last_first) {
-            // One round is added when the turn comes to the beginning, since zero means "none yet".
-            Some(last) => match addresses.partition_point(|address| *address <= last) {
-                end if end == addresses.len() => addresses.len(),
-                next => addresses.len() + next,
-            },
-            None => 0,
-        };
-        Self { addresses: addresses.into(), turn: AtomicUsize::new(start) }
+        let before = previous.and_then(Self::last_first);
+        let after = |last| addresses.partition_point(|address| *address <= last);
+        let start = before.map_or(0, after);
+        Self { addresses: addresses.into(), start, turn: AtomicUsize::new(start), before }
     }
 
     /// The addresses, beginning with the one whose turn it is; each call moves on by one.
@@ -165,10 +163,14 @@ impl<T: Copy + Ord> Ring<T> {
         &self.addresses
     }
 
-    /// The address that the last answer began with.
+    /// The address that the last answer began with, of this ring or of one before it.
     fn last_first(&self) -> Option<T> {
-        let last = self.turn.load(Ordering::Relaxed).checked_sub(1)?;
-        self.addresses.get(last.checked_rem(self.addresses.len())?).copied()
+        let turn = self.turn.load(Ordering::Relaxed);
+        if turn == self.start {
+            return self.before;
+        }
+        let last = turn.wrapping_sub(1).checked_rem(self.addresses.len())?;
+        self.addresses.get(last).copied()
     }
 }
 
@@ -201,14 +203,18 @@ mod tests {
         assert_eq!(firsts(&without_four, 2), [5, 1]);
     }
 
+    /// A restarted container leaves and comes back; that must cost nobody a turn.
     #[test]
     fn changes_without_a_question_between_them_keep_the_place() {
-        let one = Ring::new(vec![1, 2, 3]);
-        assert_eq!(firsts(&one, 3), [1, 2, 3]);
-        let two = Ring::following(vec![1, 2, 3, 4], Some(&one));
-        let three = Ring::following(vec![1, 2, 4], Some(&two));
-        let four = Ring::following(vec![1, 2], Some(&three));
-        assert_eq!(firsts(&four, 3), [1, 2, 1]);
+        let three = Ring::new(vec![1, 2, 3]);
+        assert_eq!(firsts(&three, 3), [1, 2, 3]);
+        let without_three = Ring::following(vec![1, 2], Some(&three));
+        let again = Ring::following(vec![1, 2, 3], Some(&without_three));
+        assert_eq!(firsts(&again, 2), [1, 2]);
+        let empty = Ring::following(vec![], Some(&again));
+        assert!(empty.rotate().is_empty());
+        let back = Ring::following(vec![1, 2, 3], Some(&empty));
+        assert_eq!(firsts(&back, 2), [3, 1]);
     }
 
     #[test]

@@ -151,6 +151,16 @@ impl Engine {
         networks.chain(self.containers.keys().map(|id| self.change(id))).collect()
     }
 
+    /// What is to be said of a network now, as from an inspect.
+    #[must_use]
+    pub fn network_change(&self, id: &NetworkId) -> Change {
+        let found = self.networks.iter().find(|book| book.network.id == *id);
+        match found {
+            Some(book) => Change::Network(book.network.clone()),
+            None => Change::NetworkGone(id.clone()),
+        }
+    }
+
     fn create(&mut self, create: &Create) -> Result<Change, EngineError> {
         if self.networks.iter().any(|book| *book.network.name == *create.name) {
             return Err(EngineError::NetworkExists(create.name.clone()));
@@ -337,8 +347,9 @@ impl Engine {
         }
     }
 
-    /// What is to be said of a container now.
-    fn change(&self, id: &ContainerId) -> Change {
+    /// What is to be said of a container now, as from an inspect.
+    #[must_use]
+    pub fn change(&self, id: &ContainerId) -> Change {
         let running = |record: &&Record| record.state != State::Stopped;
         let Some(record) = self.containers.get(id).filter(running) else {
             return Change::ContainerGone(id.clone());

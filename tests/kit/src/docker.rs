@@ -1,0 +1,93 @@
+//! The docker command, and what a test may use of a real engine.
+
+use std::process::{Command, Output};
+
+/// The label of everything that a test makes; only what has it is ever removed.
+pub const LABEL: &str = "netalias-test";
+/// A busybox, made from the machine's own.
+pub const IMAGE: &str = "netalias-test/busybox";
+
+/// Why the tests on a real engine cannot run.
+#[derive(Debug)]
+pub struct Unavailable(pub String);
+
+/// A real engine, made ready for one suite.
+pub struct Docker(());
+
+impl Docker {
+    /// An engine that answers, with the test image, and without what an aborted run left.
+    pub fn ready() -> Result<Self, Unavailable> {
+        let version = output("docker", &["version", "--format", "{{.Server.Version}}"]);
+        version.map_err(|why| Unavailable(format!("no Docker engine answers: {why}")))?;
+        let docker = Self(());
+        docker.clean();
+        if output("docker", &["image", "inspect", IMAGE]).is_err() {
+            make_image().map_err(Unavailable)?;
+        }
+        let works = output("docker", &["run", "--rm", "--label", LABEL, IMAGE, "true"]);
+        works.map_err(|why| Unavailable(format!("{IMAGE} does not run: {why}")))?;
+        Ok(docker)
+    }
+
+    /// Runs `docker ARGS` and returns what it prints.
+    ///
+    /// # Panics
+    /// When the command fails.
+    pub fn run(&self, args: &[&str]) -> String {
+        output("docker", args).unwrap_or_else(|why| panic!("docker {}: {why}", args.join(" ")))
+    }
+
+    /// A container with the test's label on a network, sleeping until it is stopped.
+    pub fn sleeper(&self, args: &[&str]) -> String {
+        let fixed = ["run", "-d", "--label", LABEL, "--stop-timeout", "0"];
+        self.run(&[&fixed[..], args, &[IMAGE, "sleep", "3600"]].concat())
+    }
+
+    /// A network with the test's label.
+    pub fn network(&self, args: &[&str]) -> String {
+        self.run(&[&["network", "create", "--label", LABEL][..], args].concat())
+    }
+
+    /// Removes every container and network with the test's label.
+    pub fn clean(&self) {
+        let filter = format!("label={LABEL}");
+        let containers = self.run(&["ps", "-aq", "--filter", &filter]);
+        let containers: Vec<&str> = containers.split_whitespace().collect();
+        if !containers.is_empty() {
+            self.run(&[&["rm", "-f"][..], &containers].concat());
+        }
+        let networks = self.run(&["network", "ls", "-q", "--filter", &filter]);
+        for network in networks.split_whitespace() {
+            self.run(&["network", "rm", network]);
+        }
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        self.clean();
+    }
+}
+
+/// Imports the machine's static busybox as an image whose applets are on the path.
+fn make_image() -> Result<(), String> {
+    let script = format!(
+        "set -e; busybox=$(command -v busybox) || {{ echo 'install busybox-static'; exit 1; }}; \
+         root=$(mktemp -d); trap 'rm -rf $root' EXIT; mkdir -p $root/bin $root/tmp $root/etc; \
+         cp $busybox $root/bin/busybox; \
+         for applet in sh sleep true test httpd nslookup hostname; do ln -s busybox $root/bin/$applet; \
+         done; tar -C $root -c . | docker import - {IMAGE}"
+    );
+    output("sh", &["-c", &script]).map(drop)
+}
+
+fn output(program: &str, args: &[&str]) -> Result<String, String> {
+    let Output { status, stdout, stderr } =
+        Command::new(program).args(args).output().map_err(|e| format!("{program}: {e}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if status.success() {
+        Ok(text(&stdout))
+    } else {
+        Err(format!("{} {}", text(&stdout), text(&stderr)).trim().to_owned())
+    }
+}
