@@ -139,6 +139,13 @@ impl Reader {
         sets
     }
 
+    /// Whether no entry of any kind is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Maps { names, networks, network_names, clients, .. } = &*self.maps;
+        names.is_empty() && networks.is_empty() && network_names.is_empty() && clients.is_empty()
+    }
+
     /// Tries every reading of a name. An empty non-terminal counts only when nothing else is
     /// found: it must not hide a name on a network searched later.
     fn search(&self, name: &Name, view: &View) -> (Zone, Found) {

@@ -31,6 +31,8 @@ pub struct Agenda {
     known: HashSet<Target>,
     /// What the last list still waits for.
     awaited: HashSet<Target>,
+    /// Looks that began before the last list: what they saw may be older than it.
+    older: HashSet<Target>,
     /// Invalid names that were complained about, so that each is logged once.
     complaints: HashMap<Target, HashSet<String>>,
 }
@@ -43,10 +45,12 @@ impl Agenda {
         }
     }
 
-    /// These exist. They are marked, and so is everything known that is not among them; a list
-    /// never removes by itself, since what it lacks may have been created after it was made.
+    /// These exist. They are marked, and so is everything known or being looked at that is not
+    /// among them; a list never removes by itself, since what it lacks may have been created
+    /// after it was made.
     pub fn list(&mut self, listed: impl IntoIterator<Item = Target>) {
-        let all: HashSet<Target> = listed.into_iter().chain(self.known.iter().cloned()).collect();
+        let ours = self.known.iter().chain(&self.in_flight).cloned();
+        let all: HashSet<Target> = listed.into_iter().chain(ours).collect();
         // Networks first: containers then find theirs known.
         let (networks, containers): (Vec<_>, Vec<_>) =
             all.iter().cloned().partition(|target| matches!(target, Target::Network(_)));
@@ -54,6 +58,7 @@ impl Agenda {
             self.mark(target);
         }
         self.awaited = all;
+        self.older.clone_from(&self.in_flight);
     }
 
     /// The next target to look at now, if there is one and room for it.
@@ -91,7 +96,7 @@ impl Agenda {
     /// A look has ended. True when it was the last one that the list waited for.
     pub fn settle(&mut self, target: &Target) -> bool {
         self.in_flight.remove(target);
-        self.awaited.remove(target) && self.awaited.is_empty()
+        !self.older.remove(target) && self.awaited.remove(target) && self.awaited.is_empty()
     }
 
     /// Whether the last list waits for nothing.
@@ -102,6 +107,7 @@ impl Agenda {
 
     /// The session has ended, and with it every look under way.
     pub fn forget_flights(&mut self) {
+        self.older.clear();
         for target in std::mem::take(&mut self.in_flight) {
             self.mark(target);
         }
@@ -176,6 +182,20 @@ mod tests {
         assert_eq!(agenda.next(), Some(network.clone()), "networks first");
         assert_eq!(agenda.next(), Some(target(1)));
         assert!(!agenda.settle(&network));
+        assert!(agenda.settle(&target(1)));
+    }
+
+    /// Found by a random history: the container had gone when the list was made, its event was
+    /// lost, and a look from before it still saw the container running.
+    #[test]
+    fn a_look_older_than_the_list_is_repeated_and_does_not_count() {
+        let mut agenda = Agenda::default();
+        agenda.mark(target(1));
+        assert_eq!(agenda.next(), Some(target(1)));
+        agenda.list([]);
+        assert!(!agenda.settle(&target(1)), "it began before the list");
+        assert!(!agenda.is_settled());
+        assert_eq!(agenda.next(), Some(target(1)), "looked at again");
         assert!(agenda.settle(&target(1)));
     }
 }

@@ -44,7 +44,7 @@ pub struct Line {
 /// What a line says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// `docker network create [--subnet S]… [--ip-range R] [--gateway G]… [--internal] [--ipv6] NAME`
+    /// `docker network create [--subnet S]… [--ip-range R] [--gateway G]… [--internal] NAME`
     NetworkCreate(Create),
     /// `docker network rm NAME…`
     NetworkRemove(Vec<String>),

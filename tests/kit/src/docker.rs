@@ -75,7 +75,8 @@ fn make_image() -> Result<(), String> {
         "set -e; busybox=$(command -v busybox) || {{ echo 'install busybox-static'; exit 1; }}; \
          root=$(mktemp -d); trap 'rm -rf $root' EXIT; mkdir -p $root/bin $root/tmp $root/etc; \
          cp $busybox $root/bin/busybox; \
-         for applet in sh sleep true test httpd nslookup hostname; do ln -s busybox $root/bin/$applet; \
+         for applet in sh sleep true test httpd nslookup hostname; do \
+             ln -s busybox $root/bin/$applet; \
          done; tar -C $root -c . | docker import - {IMAGE}"
     );
     output("sh", &["-c", &script]).map(drop)

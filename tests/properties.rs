@@ -1,0 +1,293 @@
+//! What holds for every history, checked on random ones. Each test prints its seed; set
+//! `NETALIAS_SEED` to it to see the same run again.
+#![allow(clippy::expect_used)] // A test that cannot go on ends.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use netalias::directory::{self, Publisher, Reader};
+use netalias::model::{Change, Health, Registry, Ring};
+use netalias::source::docker::{Agenda, Target};
+use netalias::source::scenario::{Command, Engine, parse_line};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed, TestRunner};
+
+/// One step of a random history: the engine's, its events', or the watcher's.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A docker command, by number; its events are sent this often (0: lost).
+    Command(u8, usize),
+    /// One of the events on their way arrives, not necessarily the oldest.
+    Deliver(usize),
+    /// The next look begins: what the engine has at this moment will be its result.
+    Begin,
+    /// One of the looks under way comes to its end.
+    End(usize),
+    /// A complete list is asked for and answered.
+    List,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (any::<u8>(), 0..3_usize).prop_map(|(n, times)| Step::Command(n, times)),
+        4 => any::<usize>().prop_map(Step::Deliver),
+        3 => Just(Step::Begin),
+        3 => any::<usize>().prop_map(Step::End),
+        1 => Just(Step::List),
+    ];
+    prop::collection::vec(step, 0..120)
+}
+
+/// Commands over few names, so that they meet: the same container is run, renamed, connected and
+/// removed again and again. Many are refused by the engine, as they would be by a real one.
+fn command(n: u8) -> String {
+    let (container, network) = (n % 3, n / 3 % 2);
+    match n / 6 % 12 {
+        0 => format!("docker network create n{network}"),
+        1 => format!("docker network rm n{network}"),
+        2 | 3 => format!("docker run --name c{container} --net n{network} --net-alias app busybox"),
+        4 => format!("docker network connect --alias a.b n{network} c{container}"),
+        5 => format!("docker network disconnect n{network} c{container}"),
+        6 => format!("docker stop c{container}"),
+        7 => format!("docker start c{container}"),
+        8 => format!("docker restart c{container}"),
+        9 => format!("docker pause c{container}"),
+        10 => format!("docker rename c{container} c{}", (container + 1) % 3),
+        _ => format!("docker rm -f c{container}"),
+    }
+}
+
+/// The watcher without its sockets: the same agenda, fed by hand.
+struct Watcher {
+    agenda: Agenda,
+    publisher: Publisher,
+    under_way: Vec<(Target, Change)>,
+}
+
+impl Watcher {
+    fn begin(&mut self, engine: &Engine) -> bool {
+        let Some(target) = self.agenda.next() else { return false };
+        let seen = match &target {
+            Target::Container(id) => engine.change(id),
+            Target::Network(id) => engine.network_change(id),
+        };
+        self.under_way.push((target, seen));
+        true
+    }
+
+    fn end(&mut self, index: usize) {
+        if self.under_way.is_empty() {
+            return;
+        }
+        let (target, seen) = self.under_way.remove(index % self.under_way.len());
+        self.agenda.learn(&seen);
+        self.publisher.apply(seen);
+        self.agenda.settle(&target);
+    }
+
+    fn list(&mut self, engine: &Engine) {
+        self.agenda.list(engine.everything().iter().filter_map(running));
+    }
+
+    /// Looks until nothing is marked. The newest look ends first: were two looks at one target
+    /// under way, the older one's result would be the last.
+    fn drain(&mut self, engine: &Engine) {
+        loop {
+            while self.begin(engine) {}
+            match self.under_way.len().checked_sub(1) {
+                Some(newest) => self.end(newest),
+                None => break,
+            }
+        }
+    }
+}
+
+fn target(change: &Change) -> Target {
+    match change {
+        Change::Container(container) => Target::Container(container.id.clone()),
+        Change::ContainerGone(id) => Target::Container(id.clone()),
+        Change::Network(network) => Target::Network(network.id.clone()),
+        Change::NetworkGone(id) => Target::Network(id.clone()),
+    }
+}
+
+/// What a list has: networks and running containers.
+fn running(change: &Change) -> Option<Target> {
+    (!matches!(change, Change::ContainerGone(_))).then(|| target(change))
+}
+
+/// Everything a reader can see, comparable.
+fn contents(reader: &Reader) -> BTreeMap<String, Vec<String>> {
+    let mut contents = BTreeMap::new();
+    for set in reader.sets(None) {
+        let members = set.members.iter().map(|member| format!("{member:?}")).collect();
+        contents.insert(format!("{} on {}", set.owner, set.network), members);
+        for member in &set.members {
+            for address in member.v4.map(IpAddr::V4).into_iter().chain(member.v6.map(IpAddr::V6)) {
+                contents
+                    .insert(address.to_string(), vec![format!("{:?}", reader.view_of(address))]);
+            }
+        }
+    }
+    contents
+}
+
+/// The directory after one list of this engine by a watcher that has seen nothing before.
+fn after_one_resync(engine: &Engine) -> BTreeMap<String, Vec<String>> {
+    let (publisher, reader) = directory::new(1, Health::Prefer);
+    let mut watcher = Watcher { agenda: Agenda::default(), publisher, under_way: Vec::new() };
+    watcher.list(engine);
+    watcher.drain(engine);
+    contents(&reader)
+}
+
+#[test]
+fn any_history_of_events_before_a_resync_ends_in_the_map_of_one_resync() {
+    check(&steps(), |steps| {
+        let mut engine = Engine::default();
+        let (publisher, reader) = directory::new(1, Health::Prefer);
+        let mut watcher = Watcher { agenda: Agenda::default(), publisher, under_way: Vec::new() };
+        let mut events: Vec<Target> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Command(n, times) => {
+                    let mut changes = Vec::new();
+                    // The engine may refuse; then there may still be changes.
+                    let _ = engine.carry_out(&parsed(&command(n)), &mut changes);
+                    let hints = changes.iter().map(target);
+                    events.extend(hints.flat_map(|hint| std::iter::repeat_n(hint, times)));
+                }
+                Step::Deliver(index) if !events.is_empty() => {
+                    let event = events.remove(index % events.len());
+                    watcher.agenda.mark(event);
+                }
+                Step::Deliver(_) => {}
+                Step::Begin => {
+                    watcher.begin(&engine);
+                }
+                Step::End(index) => watcher.end(index),
+                Step::List => watcher.list(&engine),
+            }
+        }
+        watcher.list(&engine);
+        watcher.drain(&engine);
+        prop_assert_eq!(contents(&reader), after_one_resync(&engine));
+        Ok(())
+    });
+}
+
+#[test]
+fn events_in_any_order_and_number_need_no_resync_if_none_is_lost() {
+    let histories = prop::collection::vec((any::<u8>(), 1..4_usize, any::<usize>()), 0..60);
+    check(&histories, |history| {
+        let mut engine = Engine::default();
+        let (publisher, reader) = directory::new(1, Health::Prefer);
+        let mut watcher = Watcher { agenda: Agenda::default(), publisher, under_way: Vec::new() };
+        watcher.list(&engine);
+        let mut events = Vec::new();
+        for (n, times, place) in history {
+            let mut changes = Vec::new();
+            let _ = engine.carry_out(&parsed(&command(n)), &mut changes);
+            for hint in changes.iter().map(target) {
+                for _ in 0..times {
+                    events.insert(place % (events.len() + 1), hint.clone());
+                }
+            }
+        }
+        for event in events {
+            watcher.agenda.mark(event);
+            watcher.begin(&engine);
+        }
+        watcher.drain(&engine);
+        prop_assert_eq!(contents(&reader), after_one_resync(&engine));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_change_that_says_nothing_new_makes_no_difference() {
+    check(&prop::collection::vec(any::<u8>(), 0..60), |commands| {
+        let mut engine = Engine::default();
+        let mut registry = Registry::default();
+        for n in commands {
+            let mut changes = Vec::new();
+            let _ = engine.carry_out(&parsed(&command(n)), &mut changes);
+            for change in changes {
+                registry.apply(change.clone());
+                prop_assert_eq!(registry.apply(change), vec![]);
+            }
+        }
+        for change in engine.everything() {
+            let networks_first = matches!(change, Change::Network(_));
+            let difference = registry.apply(change);
+            prop_assert!(networks_first || difference.is_empty(), "{:?}", difference);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn an_emptied_engine_leaves_an_empty_directory() {
+    check(&prop::collection::vec(any::<u8>(), 0..80), |commands| {
+        let mut engine = Engine::default();
+        let (publisher, reader) = directory::new(1, Health::Prefer);
+        for n in commands {
+            let mut changes = Vec::new();
+            let _ = engine.carry_out(&parsed(&command(n)), &mut changes);
+            for change in changes {
+                publisher.apply(change);
+            }
+        }
+        for change in engine.everything() {
+            match target(&change) {
+                Target::Container(id) => publisher.apply(Change::ContainerGone(id)),
+                Target::Network(id) => publisher.apply(Change::NetworkGone(id)),
+            }
+        }
+        prop_assert_eq!(contents(&reader), BTreeMap::new());
+        prop_assert!(reader.is_empty(), "no entry is left behind");
+        Ok(())
+    });
+}
+
+#[test]
+fn n_questions_to_k_addresses_differ_by_one_at_most_from_any_threads() {
+    check(&(1..9_u32, 1..200_usize, 1..5_usize), |(k, n, threads)| {
+        let ring = Ring::new((0..k).collect());
+        let count = |_| {
+            let ring = &ring;
+            move || (0..n).map(|_| ring.rotate()[0]).collect::<Vec<u32>>()
+        };
+        let firsts: Vec<u32> = std::thread::scope(|scope| {
+            let spawned: Vec<_> = (0..threads).map(count).map(|f| scope.spawn(f)).collect();
+            spawned.into_iter().flat_map(|thread| thread.join().expect("a thread")).collect()
+        });
+        let times = (0..k).map(|address| firsts.iter().filter(|first| **first == address).count());
+        let times: Vec<usize> = times.collect();
+        let (least, most) = (times.iter().min(), times.iter().max());
+        prop_assert!(most.copied() <= least.map(|least| least + 1), "{:?}", times);
+        Ok(())
+    });
+}
+
+fn parsed(line: &str) -> Command {
+    parse_line("history", 1, line).expect("a command").expect("a command").command
+}
+
+/// Runs a property over random values, and says with which seed.
+fn check<S: Strategy>(values: &S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
+    let given = std::env::var("NETALIAS_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| u64::try_from(now() % u128::from(u64::MAX)).expect("small"));
+    eprintln!("NETALIAS_SEED={seed}");
+    let config = Config {
+        cases: 512,
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        ..Config::default()
+    };
+    if let Err(error) = TestRunner::new(config).run(values, property) {
+        panic!("NETALIAS_SEED={seed}: {error}");
+    }
+}
