@@ -160,9 +160,9 @@ nettest3       netlb    172.200.1.4  nettest3   running
     let json: serde_json::Value =
         serde_json::from_str(&run(&["ls", "inner-dns-net", "--json", "--http", &http]).stdout)
             .expect("JSON");
-    assert_eq!(json[0]["endpoints"][2]["container"], "nettest3");
-    assert_eq!(json[0]["endpoints"][2]["v4"], "172.200.1.4");
-    assert_eq!(json[0]["network"], "netlb");
+    assert_eq!(json["names"][0]["endpoints"][2]["container"], "nettest3");
+    assert_eq!(json["names"][0]["endpoints"][2]["v4"], "172.200.1.4");
+    assert_eq!(json["names"][0]["network"], "netlb");
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn healthcheck_and_the_pages_tell_the_state() {
     assert_eq!(demo.get("/readyz"), (200, "ready\n".to_owned()));
     let (code, metrics) = demo.get("/metrics");
     assert_eq!(code, 200);
-    assert!(metrics.contains("netalias_names 7\n"), "{metrics}");
+    assert!(metrics.contains("netalias_names 11\n"), "{metrics}");
     assert!(metrics.ends_with("# EOF\n"), "{metrics}");
     assert_eq!(demo.get("/nothing").0, 404);
     assert_eq!(demo.get("/v1/names?name=a..b").0, 400);
@@ -210,6 +210,7 @@ docker = [\"unix:///var/run/docker.sock\"]
 domain = [\"rr.internal\"]
 ttl    = 0
 health = \"prefer\"
+scope  = \"auto\"
 log    = \"info\"
 ";
     assert_eq!(defaults.stdout, expected);

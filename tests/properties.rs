@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use netalias::directory::{self, Publisher, Reader};
-use netalias::model::{Change, Health, Registry, Ring};
+use netalias::model::{Change, Policy, Registry, Ring};
 use netalias::source::docker::{Agenda, Target};
 use netalias::source::scenario::{Command, Engine, parse_line};
 use proptest::prelude::*;
@@ -125,8 +125,10 @@ fn contents(reader: &Reader) -> BTreeMap<String, Vec<String>> {
         contents.insert(format!("{} on {}", set.owner, set.network), members);
         for member in &set.members {
             for address in member.v4.map(IpAddr::V4).into_iter().chain(member.v6.map(IpAddr::V6)) {
-                contents
-                    .insert(address.to_string(), vec![format!("{:?}", reader.view_of(address))]);
+                contents.insert(
+                    address.to_string(),
+                    vec![format!("{:?}", reader.view_of(address, &reader.policy()))],
+                );
             }
         }
     }
@@ -135,7 +137,7 @@ fn contents(reader: &Reader) -> BTreeMap<String, Vec<String>> {
 
 /// The directory after one list of this engine by a watcher that has seen nothing before.
 fn after_one_resync(engine: &Engine) -> BTreeMap<String, Vec<String>> {
-    let (publisher, reader) = directory::new(1, Health::Prefer);
+    let (publisher, reader) = directory::new(1, Policy::default());
     let mut watcher = Watcher { agenda: Agenda::default(), publisher, under_way: Vec::new() };
     watcher.list(engine);
     watcher.drain(engine);
@@ -146,7 +148,7 @@ fn after_one_resync(engine: &Engine) -> BTreeMap<String, Vec<String>> {
 fn any_history_of_events_before_a_resync_ends_in_the_map_of_one_resync() {
     check(&steps(), |steps| {
         let mut engine = Engine::default();
-        let (publisher, reader) = directory::new(1, Health::Prefer);
+        let (publisher, reader) = directory::new(1, Policy::default());
         let mut watcher = Watcher { agenda: Agenda::default(), publisher, under_way: Vec::new() };
         let mut events: Vec<Target> = Vec::new();
         for step in steps {
@@ -182,7 +184,7 @@ fn events_in_any_order_and_number_need_no_resync_if_none_is_lost() {
     let histories = prop::collection::vec((any::<u8>(), 1..4_usize, any::<usize>()), 0..60);
     check(&histories, |history| {
         let mut engine = Engine::default();
-        let (publisher, reader) = directory::new(1, Health::Prefer);
+        let (publisher, reader) = directory::new(1, Policy::default());
         let mut watcher = Watcher { agenda: Agenda::default(), publisher, under_way: Vec::new() };
         watcher.list(&engine);
         let mut events = Vec::new();
@@ -231,7 +233,7 @@ fn a_change_that_says_nothing_new_makes_no_difference() {
 fn an_emptied_engine_leaves_an_empty_directory() {
     check(&prop::collection::vec(any::<u8>(), 0..80), |commands| {
         let mut engine = Engine::default();
-        let (publisher, reader) = directory::new(1, Health::Prefer);
+        let (publisher, reader) = directory::new(1, Policy::default());
         for n in commands {
             let mut changes = Vec::new();
             let _ = engine.carry_out(&parsed(&command(n)), &mut changes);

@@ -15,11 +15,11 @@ struct Room {
 const HOUSE: &[Room] = &[
     Room { place: "src/model/", parts: &["model"], dependencies: &[] },
     Room {
-        place: "src/config.rs",
-        parts: &["model"],
+        place: "src/config/",
+        parts: &["model", "config"],
         dependencies: &["clap", "serde", "strsim", "thiserror", "toml"],
     },
-    Room { place: "src/directory.rs", parts: &["model"], dependencies: &["dashmap"] },
+    Room { place: "src/directory.rs", parts: &["model"], dependencies: &["arc_swap", "dashmap"] },
     Room { place: "src/status.rs", parts: &["model"], dependencies: &[] },
     Room {
         place: "src/source/",

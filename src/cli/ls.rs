@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 
 use super::ask_http::ServerArgs;
 use super::table;
-use crate::http::NameEntry;
+use crate::http::{Directory, NameEntry};
 
 #[derive(clap::Args)]
 pub(super) struct LsArgs {
@@ -26,25 +26,32 @@ pub(super) async fn run(args: LsArgs) -> anyhow::Result<bool> {
     if !status.is_success() {
         bail!("{}", String::from_utf8_lossy(&body).trim_end());
     }
-    let entries: Vec<NameEntry> =
+    let directory: Directory =
         serde_json::from_slice(&body).context("the server's answer is not ours")?;
+    let entries = &directory.names;
     if args.json {
-        anstream::println!("{}", serde_json::to_string_pretty(&entries)?);
+        anstream::println!("{}", serde_json::to_string_pretty(&directory)?);
     } else if let (Some(name), true) = (&args.name, entries.is_empty()) {
         anstream::eprintln!("netalias: nothing has the name {name}");
     } else {
-        let shown = entries.iter().filter(|entry| args.name.is_some() || !is_short_id(entry));
+        let shown =
+            entries.iter().filter(|entry| args.name.is_some() || !goes_without_saying(entry));
         table::print(
             ["NAME", "NETWORK", "ADDRESS", "CONTAINER", "STATE"],
             &shown.flat_map(rows).collect::<Vec<_>>(),
         );
+        for collision in &directory.collisions {
+            anstream::eprintln!("warning: {collision}");
+        }
     }
     Ok(args.name.is_none() || !entries.is_empty())
 }
 
-/// Every container answers to its short id; a list for people does without.
-fn is_short_id(entry: &NameEntry) -> bool {
-    entry.endpoints.iter().all(|endpoint| endpoint.id.get(..12) == Some(&entry.name))
+/// Every container answers to its short id, and the host on every network: a list for people does
+/// without.
+fn goes_without_saying(entry: &NameEntry) -> bool {
+    let short_id = entry.endpoints.iter().all(|e| e.id.get(..12) == Some(&entry.name));
+    short_id || entry.name.ends_with(".docker.internal")
 }
 
 fn rows(entry: &NameEntry) -> Vec<[String; 5]> {

@@ -1,7 +1,9 @@
 //! `netalias serve`: binds, follows the engines, answers, and stops when it is told to.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -9,9 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
-use super::ConfigArgs;
+use super::{ConfigArgs, reload};
 use crate::config::Config;
-use crate::directory::{self, Publisher};
+use crate::directory::{self, Publisher, Reader};
 use crate::model::EngineUrl;
 use crate::status::Status;
 use crate::{dns, http, source};
@@ -31,13 +33,41 @@ pub(super) async fn run(args: ConfigArgs) -> anyhow::Result<bool> {
         "netalias {} is serving",
         env!("CARGO_PKG_VERSION"),
     );
+    tokio::spawn(reload::follow(args, config, server.publisher.clone()));
+    tokio::spawn(tell_collisions(server.directory.clone()));
     server.until_told_to_stop().await?;
     Ok(true)
 }
 
+/// Logs each collision once, while it lasts.
+async fn tell_collisions(directory: Reader) {
+    let mut told = HashSet::new();
+    let mut generation = None;
+    let mut pace = tokio::time::interval(COLLISIONS_PACE);
+    loop {
+        pace.tick().await;
+        let now = Some(directory.generation());
+        if now == generation {
+            continue;
+        }
+        generation = now;
+        let collisions = directory.collisions();
+        for collision in collisions.iter().filter(|c| !told.contains(*c)).take(MAX_TOLD) {
+            tracing::warn!("two owners of one name: {collision}");
+        }
+        told = collisions.into_iter().collect();
+    }
+}
+
+/// Collisions are looked for at most this often: it takes a walk through all names.
+const COLLISIONS_PACE: Duration = Duration::from_secs(2);
+/// So many are logged at once; the rest is seen by `netalias ls`.
+const MAX_TOLD: usize = 20;
+
 /// Everything but the sources: sockets bound, threads and tasks running.
 pub(super) struct Server {
     pub(super) publisher: Publisher,
+    pub(super) directory: Reader,
     pub(super) status: Arc<Status>,
     /// Where DNS is served: the ports are known now.
     pub(super) dns: Vec<SocketAddr>,
@@ -56,20 +86,14 @@ impl Server {
             .context(REMEDY)?;
         let status = Arc::new(Status::new(engines));
         // A scenario is one source, too.
-        let (publisher, reader) = directory::new(engines.len().max(1), config.health);
-        let domains = config.domains();
+        let (publisher, reader) = directory::new(engines.len().max(1), reload::policy(config)?);
         let (dns, http) = (dns_server.addresses().collect(), listener.local_addr()?);
-        let pages = http::Pages {
-            directory: reader.clone(),
-            domains: domains.clone(),
-            status: status.clone(),
-        };
-        let service =
-            dns::Service { directory: reader, domains, ttl: config.ttl, status: status.clone() };
+        let pages = http::Pages { directory: reader.clone(), status: status.clone() };
+        let service = dns::Service { directory: reader.clone(), status: status.clone() };
         let stop = Arc::new(Notify::new());
         let thread = dns_server.run(service, stop.clone()).context("cannot start serving")?;
         tokio::spawn(http::serve(listener, pages));
-        Ok(Self { publisher, status, dns, http, stop, thread })
+        Ok(Self { publisher, directory: reader, status, dns, http, stop, thread })
     }
 
     /// Waits for SIGTERM or SIGINT (a container's process 1 has no default handlers), then lets

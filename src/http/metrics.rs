@@ -78,6 +78,7 @@ impl Collector for Scrape {
         for (name, help, value) in [
             ("names", "Names with at least one endpoint, by network", sets.len()),
             ("name_endpoints", "Endpoints, counted once for each of their names", endpoints),
+            ("collisions", "Names that two owners claim", directory.collisions().len()),
         ] {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(metric)?;

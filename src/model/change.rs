@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::{Condition, Container, ContainerId, Name, Network, NetworkId, View};
+use super::{Condition, Container, ContainerId, Name, Network, NetworkId, Port, View};
 
 /// One thing that a source knows now. It is a state, not a step: saying it twice changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,13 +35,22 @@ pub enum Update {
     Network(Network),
     /// That network is gone.
     NetworkGone(NetworkId),
-    /// What the client with this source address sees. None: it is no container of ours.
+    /// Who has this address. None: no container of ours.
     Client {
-        /// The source address of its questions.
+        /// The address; as the source of a question, it tells who asks.
         address: IpAddr,
-        /// Its networks in Docker's order.
-        view: Option<View>,
+        /// Who has it.
+        client: Option<Client>,
     },
+}
+
+/// Who has an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// What it sees.
+    pub view: View,
+    /// On which network it has the address, and its first name: what the address points back to.
+    pub hosts: Vec<(NetworkId, Name)>,
 }
 
 /// An endpoint as a member of a record set.
@@ -51,10 +60,17 @@ pub struct Member {
     pub container: ContainerId,
     /// The container's name.
     pub name: Arc<str>,
+    /// Its first name that DNS can carry: with the network's name, the target of SRV records.
+    pub host: Name,
+    /// Whether the name is the container's own (container name, short id, hostname) and not an
+    /// alias, which others may share on purpose.
+    pub own: bool,
     /// Its IPv4 address.
     pub v4: Option<Ipv4Addr>,
     /// Its IPv6 address.
     pub v6: Option<Ipv6Addr>,
     /// Whether it can take clients.
     pub condition: Condition,
+    /// The ports it exposes.
+    pub ports: Arc<[Port]>,
 }

@@ -7,17 +7,35 @@ use std::sync::Arc;
 
 use super::Name;
 
-/// One running container and its endpoints, whole: a newer one replaces it.
+/// One running container, whole: a newer one replaces it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
     /// The engine's id.
     pub id: ContainerId,
     /// The container name, as the engine spells it, without the slash.
     pub name: Arc<str>,
+    /// The names it has wherever it is: container name, short id, hostname. The first one is what
+    /// its addresses point back to.
+    pub names: Vec<Name>,
+    /// Further names wherever it is, from its label `netalias.alias`.
+    pub aliases: Vec<Name>,
     /// Whether it can take clients.
     pub condition: Condition,
-    /// One for each network that it is attached to with an address.
-    pub endpoints: Vec<Endpoint>,
+    /// How it is reached.
+    pub reach: Reach,
+    /// The ports it exposes.
+    pub ports: Arc<[Port]>,
+}
+
+/// How a container is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Through its own endpoints, one for each network that it has an address on.
+    Endpoints(Vec<Endpoint>),
+    /// Through those of another container (`--network container:NAME`).
+    SharedWith(ContainerId),
+    /// Through the host (`--network host`): at each network's gateway address.
+    Host,
 }
 
 /// A container's attachment to one network.
@@ -29,9 +47,30 @@ pub struct Endpoint {
     pub v4: Option<Ipv4Addr>,
     /// The IPv6 address on it.
     pub v6: Option<Ipv6Addr>,
-    /// Every name it answers to on that network, unqualified: container name, aliases, short id,
-    /// hostname.
-    pub names: Vec<Name>,
+    /// Its network aliases.
+    pub aliases: Vec<Name>,
+    /// What it alone calls others on that network (`--link`).
+    pub links: Vec<Link>,
+}
+
+/// A private name for another container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// What the client says.
+    pub alias: Name,
+    /// A name of the container that is meant.
+    pub target: Name,
+}
+
+/// A port that a container exposes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Its number.
+    pub number: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: Arc<str>,
+    /// Names of the service behind it, from labels `netalias.port.NAME`.
+    pub services: Vec<Name>,
 }
 
 /// A network of an engine. Docker changes none of these after creation.
@@ -45,6 +84,8 @@ pub struct Network {
     pub internal: bool,
     /// Its address ranges.
     pub subnets: Vec<Subnet>,
+    /// The addresses at which its containers reach the host.
+    pub gateways: Vec<IpAddr>,
 }
 
 /// An address range in CIDR notation.
@@ -99,6 +140,22 @@ impl Endpoint {
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
         let v4 = self.v4.map(IpAddr::V4);
         v4.into_iter().chain(self.v6.map(IpAddr::V6))
+    }
+}
+
+impl Network {
+    /// The gateway as an endpoint of the host.
+    #[must_use]
+    pub fn gateway(&self) -> Endpoint {
+        let v4 = self.gateways.iter().find_map(|gateway| match gateway {
+            IpAddr::V4(v4) => Some(*v4),
+            IpAddr::V6(_) => None,
+        });
+        let v6 = self.gateways.iter().find_map(|gateway| match gateway {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(v6) => Some(*v6),
+        });
+        Endpoint { network: self.id.clone(), v4, v6, aliases: Vec::new(), links: Vec::new() }
     }
 }
 

@@ -4,23 +4,34 @@
 //! state is the turn counter of a [`Ring`].
 
 mod change;
+mod collision;
 mod decide;
 mod endpoint;
 mod engine_url;
 mod name;
+mod policy;
 mod reading;
 mod record_set;
 mod registry;
+mod reverse;
+mod service;
+mod statics;
 mod view;
 
-pub use change::{Change, Member, Update};
+pub use change::{Change, Client, Member, Update};
+pub use collision::{Collision, collisions};
 pub use decide::{Decision, Found, Outcome, Reason, RecordType, Zone, decide};
 pub use endpoint::{
-    Condition, Container, ContainerId, Endpoint, Network, NetworkId, Rank, Subnet, SubnetError,
+    Condition, Container, ContainerId, Endpoint, Link, Network, NetworkId, Port, Rank, Reach,
+    Subnet, SubnetError,
 };
 pub use engine_url::{EngineUrl, UrlError};
 pub use name::{Name, NameError};
+pub use policy::Policy;
 pub use reading::{Domains, Reading, readings};
 pub use record_set::{Health, HealthError, RecordSet, Ring};
 pub use registry::Registry;
-pub use view::View;
+pub use reverse::Reverse;
+pub use service::{Service, Wanted};
+pub use statics::{StaticData, StaticError, StaticFound, StaticNames, StaticRecord, StaticSet};
+pub use view::{Scope, Sight, View};

@@ -74,6 +74,23 @@ impl RecordSet {
     }
 }
 
+impl RecordSet {
+    /// The same members under another policy.
+    #[must_use]
+    pub fn with_health(&self, health: Health) -> Self {
+        let (owner, network) = (self.owner.clone(), self.network.clone());
+        let members = self.members.to_vec();
+        Self::new(owner, network, self.network_name.clone(), members, health, Some(self))
+    }
+
+    /// Whether answers have this member; health may leave it out.
+    #[must_use]
+    pub fn answers(&self, member: &Member) -> bool {
+        member.v4.is_some_and(|v4| self.v4.addresses().contains(&v4))
+            || member.v6.is_some_and(|v6| self.v6.addresses().contains(&v6))
+    }
+}
+
 /// A text that is no [`Health`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthError(String);
@@ -222,9 +239,12 @@ mod tests {
         let member = |last: u8, condition| Member {
             container: ContainerId(format!("{last:064}").into()),
             name: format!("c{last}").into(),
+            host: super::super::Name::root(),
+            own: false,
             v4: Some(Ipv4Addr::new(10, 0, 0, last)),
             v6: None,
             condition,
+            ports: [].into(),
         };
         let all = [
             member(1, Condition::Running),

@@ -23,7 +23,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{MissedTickBehavior, interval_at, sleep};
 
 use crate::directory::Publisher;
-use crate::model::{Change, EngineUrl};
+use crate::model::{Change, EngineUrl, Reach};
 use crate::status::EngineStatus;
 use backoff::Backoff;
 use engine::{Engine, Seen};
@@ -187,8 +187,10 @@ async fn look_once(
     };
     let Translated { change, invalid } = engine.inspect_container(id).await?;
     let mut networks = Vec::new();
-    if let Change::Container(container) = &change {
-        for endpoint in &container.endpoints {
+    if let Change::Container(container) = &change
+        && let Reach::Endpoints(endpoints) = &container.reach
+    {
+        for endpoint in endpoints {
             if !publisher.knows(&endpoint.network) {
                 networks.push(engine.inspect_network(&endpoint.network).await?);
             }

@@ -1,5 +1,7 @@
 //! The engine's JSON, as bollard reads it, in the model's terms.
 
+use std::collections::HashMap;
+
 use bollard::models::{
     ContainerInspectResponse, ContainerState, EndpointSettings, EventMessage, EventMessageTypeEnum,
     HealthStatusEnum, NetworkInspect,
@@ -7,7 +9,10 @@ use bollard::models::{
 
 use super::Target;
 use super::engine::Seen;
-use crate::model::{Change, Condition, Container, ContainerId, Endpoint, Name, Network, NetworkId};
+use crate::model::{
+    Change, Condition, Container, ContainerId, Endpoint, Link, Name, Network, NetworkId, Port,
+    Reach,
+};
 
 /// A container as a change, and the names that had to be left out.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,37 +24,56 @@ pub(super) struct Translated {
 /// Reads `GET /containers/ID/json`. Only `State.Running` says that it runs: after a crash of the
 /// daemon an exited container can still show an address.
 pub(super) fn container(id: &ContainerId, inspect: ContainerInspectResponse) -> Translated {
+    let gone = Translated { change: Change::ContainerGone(id.clone()), invalid: Vec::new() };
     let state = inspect.state.unwrap_or_default();
-    if state.running != Some(true) {
-        return Translated { change: Change::ContainerGone(id.clone()), invalid: Vec::new() };
+    let config = inspect.config.unwrap_or_default();
+    let labels = Labels::read(config.labels.unwrap_or_default());
+    if state.running != Some(true) || labels.ignore {
+        return gone;
     }
     let name = inspect.name.unwrap_or_default();
     let name = name.strip_prefix('/').unwrap_or(&name);
-    let hostname = inspect.config.and_then(|config| config.hostname).unwrap_or_default();
-    let networks = inspect.network_settings.and_then(|settings| settings.networks);
-    let mut invalid = Vec::new();
-    let mut endpoints: Vec<Endpoint> = networks
-        .unwrap_or_default()
-        .into_values()
-        .filter_map(|settings| endpoint(id, name, &hostname, settings, &mut invalid))
-        .collect();
-    // The engine's map has no order of its own; equal states must be equal.
-    endpoints.sort_by(|a, b| a.network.cmp(&b.network));
+    let host_config = inspect.host_config.unwrap_or_default();
+    let networks = inspect.network_settings.and_then(|s| s.networks).unwrap_or_default();
+    let mut names = NameList::default();
+    // The order of Docker's buildEndpointDNSNames, but for the aliases, which are each network's.
+    names.extend([name, id.short(), config.hostname.as_deref().unwrap_or_default()]);
+    let mut aliases = NameList::default();
+    aliases.extend(labels.aliases.iter().map(String::as_str));
+    let mut invalid = [names.invalid, aliases.invalid].concat();
+    let links = host_config.links.unwrap_or_default();
+    let reach = match host_config.network_mode.as_deref().unwrap_or_default() {
+        "host" => Reach::Host,
+        mode => match mode.strip_prefix("container:") {
+            Some(other) => Reach::SharedWith(ContainerId(other.into())),
+            None => Reach::Endpoints(endpoints(id, &names.valid, networks, &links, &mut invalid)),
+        },
+    };
     invalid.sort_unstable();
     invalid.dedup();
-    let condition = condition(&state);
-    let container = Container { id: id.clone(), name: name.into(), condition, endpoints };
+    let container = Container {
+        id: id.clone(),
+        name: name.into(),
+        names: names.valid,
+        aliases: aliases.valid,
+        condition: condition(&state),
+        reach,
+        ports: ports(&config.exposed_ports.unwrap_or_default(), &labels.ports).into(),
+    };
     Translated { change: Change::Container(container), invalid }
 }
 
 /// Reads `GET /networks/ID`.
 pub(super) fn network(id: &NetworkId, inspect: NetworkInspect) -> Change {
     let configs = inspect.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+    // Some engines write the gateway with its prefix.
+    let gateway = |text: &String| text.split('/').next()?.parse().ok();
     Change::Network(Network {
         id: id.clone(),
         name: inspect.name.unwrap_or_default().into(),
         internal: inspect.internal.unwrap_or_default(),
         subnets: configs.iter().filter_map(|config| config.subnet.as_ref()?.parse().ok()).collect(),
+        gateways: configs.iter().filter_map(|c| c.gateway.as_ref().and_then(gateway)).collect(),
     })
 }
 
@@ -115,34 +139,116 @@ fn condition(state: &ContainerState) -> Condition {
     }
 }
 
-/// One attachment; None without an address (`--network none`, `host`, or not plumbed yet).
-fn endpoint(
+/// The attachments that have an address, in an order of their own: the engine's map has none, and
+/// equal states must be equal.
+fn endpoints(
     id: &ContainerId,
-    name: &str,
-    hostname: &str,
-    settings: EndpointSettings,
+    names: &[Name],
+    networks: HashMap<String, EndpointSettings>,
+    bridge_links: &[String],
     invalid: &mut Vec<String>,
-) -> Option<Endpoint> {
-    let v4 = settings.ip_address.and_then(|text| text.parse().ok());
-    let v6 = settings.global_ipv6_address.and_then(|text| text.parse().ok());
-    let network = settings.network_id.filter(|id| !id.is_empty())?;
-    if v4.is_none() && v6.is_none() {
-        return None;
+) -> Vec<Endpoint> {
+    let mut endpoints = Vec::new();
+    for (network_name, settings) in networks {
+        let v4 = settings.ip_address.and_then(|text| text.parse().ok());
+        let v6 = settings.global_ipv6_address.and_then(|text| text.parse().ok());
+        let Some(network) = settings.network_id.filter(|id| !id.is_empty()) else { continue };
+        if v4.is_none() && v6.is_none() {
+            continue;
+        }
+        // `DNSNames` has them all since API 1.44; `Aliases` has the short id before API 1.45.
+        let mut aliases = NameList::default();
+        let texts = settings.aliases.iter().chain(&settings.dns_names).flatten();
+        aliases.extend(texts.map(String::as_str).filter(|text| *text != id.short()));
+        aliases.valid.retain(|alias| !names.contains(alias));
+        invalid.append(&mut aliases.invalid);
+        let own_links = settings.links.unwrap_or_default();
+        let links = if network_name == "bridge" { bridge_links } else { &own_links[..] };
+        endpoints.push(Endpoint {
+            network: NetworkId(network.into()),
+            v4,
+            v6,
+            aliases: aliases.valid,
+            links: links.iter().filter_map(|text| link(text)).collect(),
+        });
     }
-    // The order of Docker's buildEndpointDNSNames. `DNSNames` says the same since API 1.44, and
-    // `Aliases` has the short id among them before API 1.45.
-    let aliases = settings.aliases.unwrap_or_default();
-    let dns_names = settings.dns_names.unwrap_or_default();
-    let mut texts = vec![name];
-    texts.extend(aliases.iter().chain(&dns_names).map(String::as_str));
-    texts.extend([id.short(), hostname]);
-    let mut names = Vec::with_capacity(texts.len());
-    for text in texts.into_iter().filter(|text| !text.is_empty()) {
-        match Name::parse(text) {
-            Ok(name) if names.contains(&name) => {}
-            Ok(name) => names.push(name),
-            Err(_) => invalid.push(text.to_owned()),
+    endpoints.sort_by(|a, b| a.network.cmp(&b.network));
+    endpoints
+}
+
+/// `web:db`, or `/web:/client/db` on the default bridge.
+fn link(text: &str) -> Option<Link> {
+    let (target, alias) = text.split_once(':')?;
+    let target = target.trim_start_matches('/');
+    // A link by a full id: the short one is a name.
+    let is_id = target.len() == 64 && target.bytes().all(|octet| octet.is_ascii_hexdigit());
+    let target = if is_id { &target[..12] } else { target };
+    let alias = alias.rsplit('/').next()?;
+    Some(Link { alias: Name::parse(alias).ok()?, target: Name::parse(target).ok()? })
+}
+
+fn ports(exposed: &[String], named: &[(String, String)]) -> Vec<Port> {
+    let mut texts: Vec<&String> =
+        exposed.iter().chain(named.iter().map(|(_, port)| port)).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    let port = |text: &String| {
+        let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let services = named.iter().filter(|(_, port)| port == text);
+        Some(Port {
+            number: number.parse().ok()?,
+            protocol: protocol.into(),
+            services: services.filter_map(|(name, _)| Name::parse(name).ok()).collect(),
+        })
+    };
+    texts.into_iter().filter_map(port).collect()
+}
+
+/// What the labels of a container say to us.
+struct Labels {
+    ignore: bool,
+    aliases: Vec<String>,
+    /// Service names with their ports, `("http", "80/tcp")`.
+    ports: Vec<(String, String)>,
+}
+
+impl Labels {
+    fn read(labels: HashMap<String, String>) -> Self {
+        let mut read = Self { ignore: false, aliases: Vec::new(), ports: Vec::new() };
+        for (key, value) in labels {
+            match key.strip_prefix("netalias.") {
+                Some("ignore") => read.ignore = value == "true",
+                Some("alias") => {
+                    let aliases = value.split(',').map(str::trim).filter(|text| !text.is_empty());
+                    read.aliases = aliases.map(str::to_owned).collect();
+                }
+                Some(key) => {
+                    let service = key.strip_prefix("port.");
+                    read.ports.extend(service.map(|service| (service.to_owned(), value)));
+                }
+                None => {}
+            }
+        }
+        read.ports.sort_unstable();
+        read
+    }
+}
+
+/// Names in their order, each once, and the texts that are none.
+#[derive(Default)]
+struct NameList {
+    valid: Vec<Name>,
+    invalid: Vec<String>,
+}
+
+impl NameList {
+    fn extend<'a>(&mut self, texts: impl IntoIterator<Item = &'a str>) {
+        for text in texts.into_iter().filter(|text| !text.is_empty()) {
+            match Name::parse(text) {
+                Ok(name) if self.valid.contains(&name) => {}
+                Ok(name) => self.valid.push(name),
+                Err(_) => self.invalid.push(text.to_owned()),
+            }
         }
     }
-    Some(Endpoint { network: NetworkId(network.into()), v4, v6, names })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::parse::{Attach, Command, Create, Run, Verb};
 use crate::model::{
-    Change, Condition, Container, ContainerId, Endpoint, Name, Network, NetworkId, Subnet,
+    Change, Condition, Container, ContainerId, Endpoint, Name, Network, NetworkId, Reach, Subnet,
 };
 
 /// The books of the engine: networks, containers and who has which address.
@@ -172,17 +172,19 @@ impl Engine {
         if let Some(subnet) = subnets.iter().find(|subnet| self.overlaps(subnet)) {
             return Err(EngineError::Overlap(subnet.address.to_string()));
         }
-        let mut taken: BTreeSet<IpAddr> = create.gateways.iter().copied().collect();
+        let mut gateways = create.gateways.clone();
         for subnet in &subnets {
-            if !create.gateways.iter().any(|gateway| subnet.contains(*gateway)) {
-                taken.extend(subnet.host(1));
+            if !gateways.iter().any(|gateway| subnet.contains(*gateway)) {
+                gateways.extend(subnet.host(1));
             }
         }
+        let taken = gateways.iter().copied().collect();
         let network = Network {
             id: NetworkId(self.next_id().into()),
             name: create.name.as_str().into(),
             internal: create.internal,
             subnets,
+            gateways,
         };
         self.networks.push(Book { network: network.clone(), range: create.range, taken });
         Ok(Change::Network(network))
@@ -358,8 +360,11 @@ impl Engine {
         Change::Container(Container {
             id: id.clone(),
             name: Arc::from(record.name.as_str()),
+            names: record.names(id),
+            aliases: Vec::new(),
             condition: if paused { Condition::Paused } else { Condition::Running },
-            endpoints: record.attachments.iter().map(|a| record.endpoint(id, a)).collect(),
+            reach: Reach::Endpoints(record.attachments.iter().map(Attachment::endpoint).collect()),
+            ports: [].into(),
         })
     }
 
@@ -427,23 +432,31 @@ impl Book {
 }
 
 impl Record {
-    /// The endpoint of one attachment; names in the order of Docker's `buildEndpointDNSNames`.
-    fn endpoint(&self, id: &ContainerId, attachment: &Attachment) -> Endpoint {
-        let mut names = Vec::new();
-        let aliases = attachment.attach.aliases.iter().map(String::as_str);
-        let spoken = std::iter::once(self.name.as_str()).chain(aliases);
-        for text in spoken.chain([id.short()]).chain(self.hostname.as_deref()) {
-            if let Ok(name) = Name::parse(text)
-                && !names.contains(&name)
-            {
-                names.push(name);
-            }
-        }
+    /// The names it has wherever it is, in the order of Docker's `buildEndpointDNSNames`.
+    fn names(&self, id: &ContainerId) -> Vec<Name> {
+        distinct([self.name.as_str(), id.short()].into_iter().chain(self.hostname.as_deref()))
+    }
+}
+
+impl Attachment {
+    fn endpoint(&self) -> Endpoint {
         Endpoint {
-            network: attachment.network.clone(),
-            v4: attachment.v4,
-            v6: attachment.v6,
-            names,
+            network: self.network.clone(),
+            v4: self.v4,
+            v6: self.v6,
+            aliases: distinct(self.attach.aliases.iter().map(String::as_str)),
+            links: Vec::new(),
         }
     }
+}
+
+/// The texts that are names, each once.
+fn distinct<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<Name> {
+    let mut names = Vec::new();
+    for name in texts.filter_map(|text| Name::parse(text).ok()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }

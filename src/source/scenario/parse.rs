@@ -162,7 +162,7 @@ pub struct Dig {
 pub enum Expected {
     /// These addresses in this order.
     Addresses(Vec<IpAddr>),
-    /// `NODATA`, `NXDOMAIN`, `SERVFAIL` or `REFUSED`.
+    /// `DATA` (other than addresses), `NODATA`, `NXDOMAIN`, `SERVFAIL` or `REFUSED`.
     Code(String),
 }
 
@@ -372,9 +372,9 @@ fn attach(flags: &Flags, network: String, alias: &str) -> Result<Attach, Fault> 
 }
 
 fn expected(words: &mut Words) -> Result<Expected, Fault> {
-    const WHAT: &str = "addresses, NODATA, NXDOMAIN, SERVFAIL or REFUSED";
+    const WHAT: &str = "addresses, DATA, NODATA, NXDOMAIN, SERVFAIL or REFUSED";
     words.arrow()?;
-    let codes = ["NODATA", "NXDOMAIN", "SERVFAIL", "REFUSED"];
+    let codes = ["DATA", "NODATA", "NXDOMAIN", "SERVFAIL", "REFUSED"];
     match words.rest.front() {
         None => Err(Fault { column: words.end, what: format!("{WHAT} is missing") }),
         Some(word) if codes.contains(&word.text.as_str()) => {

@@ -2,13 +2,22 @@
 //!
 //! Nothing is read or opened here; whoever calls brings the file's text.
 
+mod records;
+
+pub use records::{OneOrMany, RecordSetting};
+
 use std::fmt::Display;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 
-use crate::model::{Domains, EngineUrl, Health, Name, NameError, UrlError};
+use crate::model::{
+    ContainerId, Domains, EngineUrl, Health, Name, NameError, Policy, Scope, StaticData,
+    StaticError, StaticNames, StaticRecord, UrlError,
+};
+use records::RECORD_KEYS;
 
 /// What would be in force: every value is set, and valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +34,12 @@ pub struct Config {
     pub ttl: u32,
     /// What the health of endpoints means for an answer.
     pub health: Health,
+    /// What clients see that are no container.
+    pub scope: Scope,
+    /// A hosts file whose names are answered, too.
+    pub hosts: Option<PathBuf>,
+    /// The names of the file's `[[record]]` tables.
+    pub record: Vec<StaticRecord>,
     /// The least important log line that is written.
     pub log: LogLevel,
 }
@@ -56,6 +71,17 @@ pub struct Settings {
     #[arg(long, value_name = "POLICY", env = "NETALIAS_HEALTH")]
     #[serde(deserialize_with = "text")]
     pub health: Option<Health>,
+    /// What clients see that are no container: all networks, those that netalias itself is on
+    /// (own), or those named; auto is own in a container, else all [default: auto]
+    #[arg(long, value_name = "all|own|NAME,…", env = "NETALIAS_SCOPE")]
+    #[serde(deserialize_with = "text")]
+    pub scope: Option<Scope>,
+    /// Answer the names of this hosts file, too
+    #[arg(long, value_name = "FILE", env = "NETALIAS_HOSTS")]
+    pub hosts: Option<PathBuf>,
+    /// Names of the configuration's own; the file alone has them.
+    #[arg(skip)]
+    pub record: Vec<RecordSetting>,
     /// Write log lines down to this level: error, warn, info or debug [default: info]
     #[arg(long, value_name = "LEVEL", env = "NETALIAS_LOG")]
     #[serde(deserialize_with = "text")]
@@ -101,6 +127,17 @@ pub enum ConfigError {
         /// What is wrong.
         what: String,
     },
+    /// A record cannot be served.
+    #[error("record {name:?}: {what}")]
+    Record {
+        /// Its owner, as written.
+        name: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// Records that cannot stand together.
+    #[error("record: {0}")]
+    Records(#[from] StaticError),
     /// RFC 2181 section 8 ends TTLs at 2^31 - 1.
     #[error("ttl {0} is too large: at most {MAX_TTL} seconds")]
     Ttl(u32),
@@ -119,7 +156,8 @@ const DEFAULT_HTTP_PORT: u16 = 8053;
 const DEFAULT_DOCKER: &str = "unix:///var/run/docker.sock";
 const DEFAULT_DOMAIN: &str = "rr.internal";
 /// Every key of the file; the example file and a test hold the list to [`Settings`].
-const KEYS: [&str; 7] = ["listen", "http", "docker", "domain", "ttl", "health", "log"];
+const KEYS: [&str; 10] =
+    ["listen", "http", "docker", "domain", "ttl", "health", "scope", "hosts", "log", "record"];
 
 impl Config {
     /// Flags (which hold the environment already) beat the file, the file beats the defaults.
@@ -140,7 +178,11 @@ impl Config {
         };
         let listen = first_said([flags.listen, file.listen]);
         let ttl = flags.ttl.or(file.ttl).unwrap_or_default();
-        if ttl > MAX_TTL {
+        let record: Vec<Vec<StaticRecord>> =
+            file.record.iter().map(RecordSetting::records).collect::<Result<_, _>>()?;
+        let record = record.concat();
+        let ttls = record.iter().filter_map(|record| record.ttl).chain([ttl]);
+        if let Some(ttl) = ttls.into_iter().find(|ttl| *ttl > MAX_TTL) {
             return Err(ConfigError::Ttl(ttl));
         }
         Ok(Self {
@@ -150,14 +192,44 @@ impl Config {
             domain,
             ttl,
             health: flags.health.or(file.health).unwrap_or_default(),
+            scope: flags.scope.or(file.scope).unwrap_or_default(),
+            hosts: flags.hosts.or(file.hosts),
+            record,
             log: flags.log.or(file.log).unwrap_or_default(),
         })
     }
 
-    /// The domains, ready to be matched.
+    /// The policy that follows. `hosts` is the hosts file's text, `own` the container that
+    /// netalias itself runs in.
+    pub fn policy(
+        &self,
+        hosts: Option<&str>,
+        own: Option<ContainerId>,
+    ) -> Result<Policy, ConfigError> {
+        let mut all = self.record.clone();
+        if let (Some(path), Some(text)) = (&self.hosts, hosts) {
+            all.extend(records::hosts(&path.display().to_string(), text)?);
+        }
+        Ok(Policy {
+            ttl: self.ttl,
+            health: self.health,
+            domains: Domains::new(self.domain.clone()),
+            scope: self.scope.clone(),
+            own,
+            statics: StaticNames::new(&all)?,
+        })
+    }
+
+    /// The first key that cannot change while running and is different in `other`.
     #[must_use]
-    pub fn domains(&self) -> Domains {
-        Domains::new(self.domain.clone())
+    pub fn needs_restart(&self, other: &Self) -> Option<&'static str> {
+        let fixed = [
+            ("listen", self.listen == other.listen),
+            ("http", self.http == other.http),
+            ("docker", self.docker == other.docker),
+            ("log", self.log == other.log),
+        ];
+        fixed.into_iter().find(|(_, same)| !same).map(|(key, _)| key)
     }
 
     /// The configuration as a file that would give it.
@@ -177,10 +249,26 @@ impl Config {
             format!("domain = {}", list(&self.domain)),
             format!("ttl    = {}", self.ttl),
             format!("health = \"{}\"", self.health),
+            format!("scope  = \"{}\"", self.scope),
             format!("log    = \"{}\"", self.log.as_str()),
         ];
-        lines.join("\n") + "\n"
+        let hosts = self.hosts.iter().map(|path| format!("hosts  = \"{}\"", path.display()));
+        let records = self.record.iter().map(record_table);
+        lines.into_iter().chain(hosts).chain(records).collect::<Vec<_>>().join("\n") + "\n"
     }
+}
+
+fn record_table(record: &StaticRecord) -> String {
+    let (kind, value) = match &record.data {
+        StaticData::Address(address @ IpAddr::V4(_)) => ("A", address.to_string()),
+        StaticData::Address(address @ IpAddr::V6(_)) => ("AAAA", address.to_string()),
+        StaticData::Cname(target) => ("CNAME", target.to_string()),
+        StaticData::Txt(text) => ("TXT", text.clone()),
+    };
+    let name = format!("{}{}", if record.wildcard { "*." } else { "" }, record.owner);
+    let ttl = record.ttl.map(|ttl| format!("\nttl = {ttl}")).unwrap_or_default();
+    // Debug's escapes are TOML's, too, for what a name or text can hold.
+    format!("\n[[record]]\nname = {name:?}\ntype = \"{kind}\"\nvalue = {value:?}{ttl}")
 }
 
 impl Settings {
@@ -193,25 +281,29 @@ impl Settings {
             what: error.message().to_owned(),
         };
         let table = toml::de::DeTable::parse(text).map_err(|error| invalid(&error))?;
-        for key in table.get_ref().keys() {
-            let name = key.get_ref().as_ref();
-            if !KEYS.contains(&name) {
-                return Err(ConfigError::UnknownKey {
-                    file: file.to_owned(),
-                    line: line(key.span().start),
-                    key: name.to_owned(),
-                    nearest: nearest(name),
-                });
-            }
+        let unknown = |table: &toml::de::DeTable<'_>, keys: &'static [&'static str]| {
+            let key = table.keys().find(|key| !keys.contains(&key.get_ref().as_ref()))?;
+            Some(ConfigError::UnknownKey {
+                file: file.to_owned(),
+                line: line(key.span().start),
+                key: key.get_ref().to_string(),
+                nearest: nearest(key.get_ref(), keys),
+            })
+        };
+        let records = table.get_ref().get("record").and_then(|value| value.get_ref().as_array());
+        let mut records = records.into_iter().flatten().filter_map(|r| r.get_ref().as_table());
+        let in_records = records.find_map(|record| unknown(record, &RECORD_KEYS));
+        if let Some(error) = unknown(table.get_ref(), &KEYS).or(in_records) {
+            return Err(error);
         }
         toml::from_str(text).map_err(|error| invalid(&error))
     }
 }
 
 /// The valid key most like a misspelt one.
-fn nearest(key: &str) -> &'static str {
+fn nearest(key: &str, keys: &'static [&'static str]) -> &'static str {
     let distance = |valid: &&&str| strsim::damerau_levenshtein(valid, key);
-    KEYS.iter().min_by_key(distance).unwrap_or(&KEYS[0])
+    keys.iter().min_by_key(distance).unwrap_or(&KEYS[0])
 }
 
 fn first_said<T, const N: usize>(lists: [Vec<T>; N]) -> Option<Vec<T>> {
@@ -265,7 +357,7 @@ impl FromStr for LogLevel {
 mod tests {
     use super::*;
 
-    const EXAMPLE: &str = include_str!("../config/netalias.toml");
+    const EXAMPLE: &str = include_str!("../../config/netalias.toml");
 
     fn defaults() -> Config {
         Config::new(Settings::default(), Settings::default(), None).unwrap()
@@ -276,9 +368,18 @@ mod tests {
         let file = Settings::from_toml("netalias.toml", EXAMPLE).unwrap();
         assert_eq!(Config::new(Settings::default(), file, None).unwrap(), defaults());
         for key in KEYS {
-            let lines = EXAMPLE.lines().filter(|line| line.split(' ').next() == Some(key));
+            // What has no default stands in a comment.
+            let shown = [format!("{key} = "), format!("# {key} = "), format!("# [[{key}]]")];
+            let lines = EXAMPLE.lines().filter(|l| shown.iter().any(|s| l.starts_with(s)));
             assert_eq!(lines.count(), 1, "{key}");
         }
+        // The commented keys are valid, too.
+        let commented = EXAMPLE.replace("# hosts = ", "hosts = ");
+        let (_, record) = commented.split_once("# [[record]]").unwrap();
+        let record = record.replace("\n#   ", "\n");
+        let file = Settings::from_toml("record", &format!("[[record]]{record}")).unwrap();
+        let config = Config::new(Settings::default(), file, None).unwrap();
+        assert!(config.policy(None, None).is_ok());
     }
 
     #[test]
@@ -287,9 +388,14 @@ mod tests {
             listen: vec!["[::1]:53".parse().unwrap(), "10.0.0.1:53".parse().unwrap()],
             ttl: Some(5),
             health: Some(Health::Require),
+            scope: Some("netlb,shop".parse().unwrap()),
+            hosts: Some("/etc/hosts".into()),
             ..Settings::default()
         };
-        let config = Config::new(flags, Settings::default(), None).unwrap();
+        let records = "[[record]]\nname = \"*.x.test\"\ntype = \"txt\"\nvalue = \"a\\\"b\"\n\
+                       [[record]]\nname = \"y.test\"\ntype = \"CNAME\"\nvalue = \"web\"\nttl = 9\n";
+        let file = Settings::from_toml("records", records).unwrap();
+        let config = Config::new(flags, file, None).unwrap();
         let read = Settings::from_toml("printed", &config.to_toml()).unwrap();
         assert_eq!(Config::new(Settings::default(), read, None).unwrap(), config);
     }
@@ -320,9 +426,26 @@ mod tests {
                 "f:1: \"docker.sock\" is no engine: write unix:///PATH or tcp://HOST:PORT",
             ),
             ("domain = [\"a..b\"]", "f:1: a label is empty"),
+            ("[[record]]\nnam = 1", "f:2: unknown key \"nam\"; did you mean \"name\"?"),
         ] {
             let error = Settings::from_toml("f", text).unwrap_err().to_string();
             assert_eq!(error, message, "{text}");
+        }
+        for (text, message) in [
+            (
+                "name = \"a\"\ntype = \"A\"\nvalue = \"::1\"",
+                "::1 is an IPv6 address; its type is AAAA",
+            ),
+            (
+                "name = \"a\"\ntype = \"MX\"\nvalue = \"b\"",
+                "\"MX\" is not one of A, AAAA, CNAME, TXT",
+            ),
+            ("name = \"a b\"\ntype = \"A\"\nvalue = \"1.1.1.1\"", "a space or control character"),
+            ("name = \"a\"\ntype = \"A\"\nvalue = []", "it has no value"),
+        ] {
+            let file = Settings::from_toml("f", &format!("[[record]]\n{text}")).unwrap();
+            let error = Config::new(Settings::default(), file, None).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
         }
         let file = Settings { ttl: Some(u32::MAX), ..Settings::default() };
         let error = Config::new(Settings::default(), file, None).unwrap_err();

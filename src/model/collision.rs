@@ -1,0 +1,96 @@
+//! Collisions: names that two owners claim. One of them answers; both are told.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use super::{ContainerId, Member, Name, Policy, RecordSet};
+
+/// A name with two owners.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Collision {
+    /// The name.
+    pub name: Name,
+    /// Who answers.
+    pub answers: String,
+    /// Who would answer without the other.
+    pub other: String,
+}
+
+/// Finds them among all sets, ordered by name and network.
+#[must_use]
+pub fn collisions(
+    sets: &[Arc<RecordSet>],
+    networks: &[Arc<str>],
+    policy: &Policy,
+) -> Vec<Collision> {
+    let mut found: Vec<Collision> = sets.iter().filter_map(|set| shared_own_name(set)).collect();
+    for same_name in sets.chunk_by(|a, b| a.owner == b.owner) {
+        found.extend(two_networks(same_name));
+        found.extend(against_configuration(&same_name[0], policy));
+    }
+    let domains = policy.domains.iter();
+    found.extend(domains.filter_map(|domain| {
+        let network = networks.iter().find(|n| Name::parse(n).as_ref() == Ok(domain))?;
+        Some(Collision {
+            name: domain.clone(),
+            answers: "the configured domain".to_owned(),
+            other: format!("the network {network}"),
+        })
+    }));
+    found
+}
+
+/// A container's own name that another container of the network has, too: both are in the set.
+fn shared_own_name(set: &RecordSet) -> Option<Collision> {
+    let owner = set.members.iter().find(|member| member.own)?;
+    let other = set.members.iter().find(|member| member.container != owner.container)?;
+    let on = &set.network_name;
+    Some(Collision {
+        name: set.owner.clone(),
+        answers: format!("{}, whose own name it is, and {} (on {on})", owner.name, other.name),
+        other: other.name.to_string(),
+    })
+}
+
+/// One alias on two networks, for different containers: a client of both gets the first one's.
+fn two_networks(sets: &[Arc<RecordSet>]) -> Option<Collision> {
+    let ids = |set: &RecordSet| -> HashSet<ContainerId> {
+        set.members.iter().map(|member| member.container.clone()).collect()
+    };
+    let is_host = |set: &RecordSet| set.members.iter().all(is_host);
+    let first = sets.iter().find(|set| !is_host(set))?;
+    let other = sets.iter().find(|set| !is_host(set) && ids(set) != ids(first))?;
+    let owner = |set: &RecordSet| {
+        let names: Vec<&str> = set.members.iter().map(|member| &*member.name).collect();
+        format!("{} on {}", names.join(", "), set.network_name)
+    };
+    let name = first.owner.clone();
+    Some(Collision { name, answers: owner(first), other: owner(other) })
+}
+
+/// A container's name that the configuration has, too: the configuration answers, since it is the
+/// operator's, and anybody who can start a container can choose an alias.
+fn against_configuration(set: &RecordSet, policy: &Policy) -> Option<Collision> {
+    let configured = policy.statics.owners().any(|owner| *owner == set.owner);
+    let apex = policy.domains.iter().any(|domain| *domain == set.owner);
+    let member = set.members.first().filter(|_| configured || apex)?;
+    let owner = format!("{} on {}", member.name, set.network_name);
+    let (answers, other) = if configured {
+        ("the configuration's record".to_owned(), owner)
+    } else {
+        (owner, "the configured domain".to_owned())
+    };
+    Some(Collision { name: set.owner.clone(), answers, other })
+}
+
+/// The host has its names on every network.
+fn is_host(member: &Member) -> bool {
+    member.container.0.starts_with("host@")
+}
+
+impl fmt::Display for Collision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} answers, and not {} alone", self.name, self.answers, self.other)
+    }
+}

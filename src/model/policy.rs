@@ -1,0 +1,21 @@
+//! `Policy`: everything about answers that the configuration says, and that may change while
+//! running.
+
+use super::{ContainerId, Domains, Health, Scope, StaticNames};
+
+/// How questions are answered.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// TTL of positive answers, in seconds.
+    pub ttl: u32,
+    /// What the health of endpoints means.
+    pub health: Health,
+    /// The own domains.
+    pub domains: Domains,
+    /// What clients see that are no container.
+    pub scope: Scope,
+    /// The container that netalias itself runs in.
+    pub own: Option<ContainerId>,
+    /// Names that the configuration gives.
+    pub statics: StaticNames,
+}
