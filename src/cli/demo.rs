@@ -33,6 +33,7 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<bool> {
     };
     let server = Server::start(&config, &[]).await?;
     greet(&server, &config)?;
+    server.keep_watch(args.config, config);
     let player = Player::new(server.publisher.clone());
     let scenario = async {
         match lines {

@@ -33,8 +33,7 @@ pub(super) async fn run(args: ConfigArgs) -> anyhow::Result<bool> {
         "netalias {} is serving",
         env!("CARGO_PKG_VERSION"),
     );
-    tokio::spawn(reload::follow(args, config, server.publisher.clone()));
-    tokio::spawn(tell_collisions(server.directory.clone()));
+    server.keep_watch(args, config);
     server.until_told_to_stop().await?;
     Ok(true)
 }
@@ -94,6 +93,12 @@ impl Server {
         let thread = dns_server.run(service, stop.clone()).context("cannot start serving")?;
         tokio::spawn(http::serve(listener, pages));
         Ok(Self { publisher, directory: reader, status, dns, http, stop, thread })
+    }
+
+    /// Follows changes of the configuration, and tells collisions.
+    pub(super) fn keep_watch(&self, args: ConfigArgs, config: Config) {
+        tokio::spawn(reload::follow(args, config, self.publisher.clone()));
+        tokio::spawn(tell_collisions(self.directory.clone()));
     }
 
     /// Waits for SIGTERM or SIGINT (a container's process 1 has no default handlers), then lets
