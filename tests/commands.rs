@@ -266,8 +266,16 @@ fn a_busy_port_is_said_with_its_protocol() {
         let ended = run(&[&["demo"][..], &args].concat());
         assert_eq!(ended.code, 2);
         assert!(ended.stderr.contains(&message), "{}", ended.stderr);
-        assert!(ended.stderr.contains("choose another one with --listen or --http"));
+        assert!(ended.stderr.contains("choose another address with --listen or --http"));
+        assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
     }
+}
+
+#[test]
+fn an_address_of_another_machine_is_said() {
+    let ended = run(&["demo", "--listen", "192.0.2.1:1053", "--http", "127.0.0.1:0"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("it must be an address of this machine"), "{}", ended.stderr);
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn a_bad_file_is_refused_with_its_reason_and_the_old_one_stays() {
         ("ttl = [\n", format!("{path}:")),
         ("hosts = '/no/such/file'\n", "cannot read /no/such/file".to_owned()),
         (
-            "listen = ['127.0.0.1:5353']\nttl = 7\n",
+            "docker = ['tcp://other:2375']\nttl = 7\n",
             "this key changes only with a restart".to_owned(),
         ),
     ] {

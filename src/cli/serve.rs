@@ -1,6 +1,7 @@
 //! `netalias serve`: binds, follows the engines, answers, and stops when it is told to.
 
 use std::collections::HashSet;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,11 +79,14 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(config: &Config, engines: &[EngineUrl]) -> anyhow::Result<Self> {
-        let dns_server = dns::bind(&config.listen).context(REMEDY)?;
-        let listener = TcpListener::bind(config.http)
-            .await
-            .with_context(|| format!("cannot serve HTTP on {}", config.http))
-            .context(REMEDY)?;
+        let dns_server = dns::bind(&config.listen).map_err(|error| {
+            let remedy = remedy(&error.source);
+            anyhow::anyhow!("{error}: {}; {remedy}", error.source)
+        })?;
+        let listener = TcpListener::bind(config.http).await.map_err(|error| {
+            let (address, remedy) = (config.http, remedy(&error));
+            anyhow::anyhow!("cannot serve HTTP on {address}: {error}; {remedy}")
+        })?;
         let status = Arc::new(Status::new(engines));
         // A scenario is one source, too.
         let (publisher, reader) = directory::new(engines.len().max(1), reload::policy(config)?);
@@ -118,8 +122,20 @@ impl Server {
     }
 }
 
-const REMEDY: &str = "another program has the address, or it is not this machine's; \
-     choose another one with --listen or --http";
+/// What to do about an address that cannot be had.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program has it; stop that one, or choose another address with --listen or \
+             --http"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need root, or the capability NET_BIND_SERVICE; choose another port \
+             with --listen or --http"
+        }
+        _ => "it must be an address of this machine; choose one with --listen or --http",
+    }
+}
 
 /// Log lines go to standard error. hickory writes two lines a query at its info level, which
 /// costs a fifth of the speed, so it is heard from warnings up.

@@ -49,7 +49,8 @@ pub async fn follow(status: Arc<EngineStatus>, publisher: Publisher) -> Infallib
         if reason == last_reason {
             tracing::debug!(engine = %url, %reason, "engine still out of reach");
         } else {
-            tracing::warn!(engine = %url, "{reason}; retrying, the last known names stay");
+            let meanwhile = if watcher.complete { "; the last known names stay" } else { "" };
+            tracing::warn!(engine = %url, "{reason}; retrying{meanwhile}");
         }
         watcher.status.lost(reason.clone());
         last_reason = reason;
