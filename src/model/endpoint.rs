@@ -200,6 +200,12 @@ impl Subnet {
         }
     }
 
+    /// The first address of a part of the range that a host can have: not the range's own first.
+    #[must_use]
+    pub fn first_host_in(&self, part: &Self) -> Option<IpAddr> {
+        part.host(u128::from(part.address == self.address))
+    }
+
     /// The `n`th address of the range, counted from its first one.
     #[must_use]
     pub fn host(&self, n: u128) -> Option<IpAddr> {

@@ -1,17 +1,18 @@
 //! The engine's JSON, as bollard reads it, in the model's terms.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState, EndpointSettings, EventMessage, EventMessageTypeEnum,
-    HealthStatusEnum, NetworkInspect,
+    HealthStatusEnum, IpamConfig, NetworkInspect,
 };
 
 use super::Target;
 use super::engine::Seen;
 use crate::model::{
     Change, Condition, Container, ContainerId, Endpoint, Link, Name, Network, NetworkId, Port,
-    Reach,
+    Reach, Subnet,
 };
 
 /// A container as a change, and the names that had to be left out.
@@ -66,15 +67,26 @@ pub(super) fn container(id: &ContainerId, inspect: ContainerInspectResponse) -> 
 /// Reads `GET /networks/ID`.
 pub(super) fn network(id: &NetworkId, inspect: NetworkInspect) -> Change {
     let configs = inspect.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
-    // Some engines write the gateway with its prefix.
-    let gateway = |text: &String| text.split('/').next()?.parse().ok();
+    let has_bridge = inspect.driver.as_deref() == Some("bridge");
     Change::Network(Network {
         id: id.clone(),
         name: inspect.name.unwrap_or_default().into(),
         internal: inspect.internal.unwrap_or_default(),
         subnets: configs.iter().filter_map(|config| config.subnet.as_ref()?.parse().ok()).collect(),
-        gateways: configs.iter().filter_map(|c| c.gateway.as_ref().and_then(gateway)).collect(),
+        gateways: configs.iter().filter_map(|config| gateway(config, has_bridge)).collect(),
     })
+}
+
+/// The gateway of one range. Engines before 23.0 do not tell one that they have chosen; of a
+/// bridge it is the first address that they give away.
+fn gateway(config: &IpamConfig, has_bridge: bool) -> Option<IpAddr> {
+    if let Some(text) = config.gateway.as_ref().filter(|text| !text.is_empty()) {
+        // Some engines write the gateway with its prefix.
+        return text.split('/').next()?.parse().ok();
+    }
+    let subnet: Subnet = config.subnet.as_ref()?.parse().ok()?;
+    let range = config.ip_range.as_ref().and_then(|range| range.parse().ok()).unwrap_or(subnet);
+    subnet.first_host_in(&range).filter(|_| has_bridge)
 }
 
 /// What an event hints at. Only its type, action and ids are read: labels of a container
@@ -250,5 +262,186 @@ impl NameList {
                 Err(_) => self.invalid.push(text.to_owned()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const ID: &str = "714e6318fa4ee96e541315a25dcbc71c96245ff8a0c85a217ae5978dd0738724";
+
+    fn id() -> ContainerId {
+        ContainerId(ID.into())
+    }
+
+    /// As Docker 20.10 (API 1.41) answers for a container on one network.
+    fn inspect() -> Value {
+        json!({
+            "Id": ID,
+            "Name": "/web1",
+            "State": {"Status": "running", "Running": true, "Paused": false},
+            "HostConfig": {"NetworkMode": "netlb", "Links": null},
+            "Config": {
+                "Hostname": "714e6318fa4e",
+                "Env": ["PASSWORD=secret"],
+                "ExposedPorts": {"80/tcp": {}, "53/udp": {}},
+                "Labels": {"netalias.port.http": "80/tcp", "netalias.alias": "www, site,"}
+            },
+            "NetworkSettings": {"Networks": {"netlb": {
+                "Links": ["db1:db"],
+                "Aliases": ["inner-dns-net", "714e6318fa4e"],
+                "NetworkID": "n1",
+                "IPAddress": "172.200.1.2",
+                "GlobalIPv6Address": "",
+                "DNSNames": null
+            }}}
+        })
+    }
+
+    fn translated(inspect: Value) -> Translated {
+        container(&id(), serde_json::from_value(inspect).unwrap())
+    }
+
+    fn running(inspect: Value) -> Container {
+        match translated(inspect).change {
+            Change::Container(container) => container,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn texts(names: &[Name]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    fn only_endpoint(container: &Container) -> &Endpoint {
+        match &container.reach {
+            Reach::Endpoints(endpoints) if endpoints.len() == 1 => &endpoints[0],
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn reads_what_docker_20_10_says() {
+        let container = running(inspect());
+        assert_eq!(texts(&container.names), ["web1", "714e6318fa4e"]);
+        assert_eq!(texts(&container.aliases), ["www", "site"]);
+        let endpoint = only_endpoint(&container);
+        assert_eq!(texts(&endpoint.aliases), ["inner-dns-net"], "the short id is no alias");
+        assert_eq!((endpoint.v4, endpoint.v6), ("172.200.1.2".parse().ok(), None));
+        assert_eq!(endpoint.links[0].alias.to_string(), "db");
+        assert_eq!(endpoint.links[0].target.to_string(), "db1");
+        let ports = container.ports.iter().map(|p| (p.number, &*p.protocol, texts(&p.services)));
+        assert_eq!(
+            ports.collect::<Vec<_>>(),
+            [(53, "udp", vec![]), (80, "tcp", vec!["http".to_owned()])]
+        );
+        assert!(!format!("{container:?}").contains("secret"));
+    }
+
+    #[test]
+    fn reads_the_same_from_newer_engines() {
+        let mut newer = inspect();
+        let settings = &mut newer["NetworkSettings"]["Networks"]["netlb"];
+        settings["Aliases"] = json!(["inner-dns-net"]);
+        settings["DNSNames"] = json!(["web1", "inner-dns-net", "714e6318fa4e"]);
+        assert_eq!(running(newer), running(inspect()));
+    }
+
+    #[test]
+    fn an_exited_container_may_show_an_address_and_is_gone() {
+        let mut exited = inspect();
+        exited["State"] = json!({"Status": "exited", "Running": false});
+        assert_eq!(translated(exited).change, Change::ContainerGone(id()));
+        let mut ignored = inspect();
+        ignored["Config"]["Labels"] = json!({"netalias.ignore": "true"});
+        assert_eq!(translated(ignored).change, Change::ContainerGone(id()));
+    }
+
+    #[test]
+    fn an_invalid_name_is_left_out_and_named_and_nothing_else_suffers() {
+        let mut odd = inspect();
+        let aliases = json!(["in valid", "fine", "a..b", "x".repeat(64)]);
+        odd["NetworkSettings"]["Networks"]["netlb"]["Aliases"] = aliases;
+        let translated = translated(odd.clone());
+        assert_eq!(translated.invalid, ["a..b".to_owned(), "in valid".to_owned(), "x".repeat(64)]);
+        assert_eq!(texts(&only_endpoint(&running(odd)).aliases), ["fine"]);
+    }
+
+    #[test]
+    fn the_network_mode_says_how_it_is_reached() {
+        let reach = |mode: &str| {
+            let mut inspect = inspect();
+            inspect["HostConfig"]["NetworkMode"] = json!(mode);
+            running(inspect).reach
+        };
+        assert_eq!(reach("host"), Reach::Host);
+        assert_eq!(reach("container:c1"), Reach::SharedWith(ContainerId("c1".into())));
+        let mut none = inspect();
+        none["NetworkSettings"]["Networks"] = json!({"none": {"NetworkID": "n0", "IPAddress": ""}});
+        assert_eq!(running(none).reach, Reach::Endpoints(vec![]));
+    }
+
+    #[test]
+    fn links_of_the_default_bridge_stand_elsewhere() {
+        let mut bridged = inspect();
+        bridged["HostConfig"]["Links"] = json!(["/db1:/web1/db", format!("/{ID}:/web1/self")]);
+        let networks = json!({"bridge": {"NetworkID": "b", "IPAddress": "172.17.0.2"}});
+        bridged["NetworkSettings"]["Networks"] = networks;
+        let container = running(bridged);
+        let links = &only_endpoint(&container).links;
+        let texts: Vec<_> = links.iter().map(|l| format!("{}={}", l.alias, l.target)).collect();
+        assert_eq!(texts, ["db=db1", "self=714e6318fa4e"]);
+    }
+
+    #[test]
+    fn a_bridge_without_a_told_gateway_has_the_first_address_it_gives_away() {
+        let gateways = |driver: &str, config: Value| {
+            let inspect = json!({"Name": "n", "Driver": driver, "IPAM": {"Config": [config]}});
+            match network(&NetworkId("n".into()), serde_json::from_value(inspect).unwrap()) {
+                Change::Network(network) => network.gateways,
+                other => panic!("{other:?}"),
+            }
+        };
+        let address = |text: &str| vec![text.parse::<IpAddr>().unwrap()];
+        let subnet = json!({"Subnet": "10.5.0.0/16"});
+        assert_eq!(gateways("bridge", subnet.clone()), address("10.5.0.1"));
+        assert_eq!(gateways("overlay", subnet), [] as [IpAddr; 0]);
+        let range = json!({"Subnet": "10.5.0.0/16", "IPRange": "10.5.5.0/24"});
+        assert_eq!(gateways("bridge", range), address("10.5.5.0"));
+        let told = json!({"Subnet": "fe80::/64", "Gateway": "fe80::1/64"});
+        assert_eq!(gateways("bridge", told), address("fe80::1"));
+    }
+
+    #[test]
+    fn events_are_hints_by_type_action_and_id_alone() {
+        let seen = |event: Value| event_of(event);
+        let container = |action: &str| {
+            seen(json!({"Type": "container", "Action": action, "Actor": {"ID": ID,
+                "Attributes": {"container": "spoof", "name": "spoof"}}}))
+        };
+        let hint = || Seen::Target(Target::Container(id()));
+        for action in ["start", "die", "health_status: healthy", "rename", "cleanup", "unheard-of"]
+        {
+            assert_eq!(container(action), hint(), "{action}");
+        }
+        for action in ["exec_create: sh -c true", "exec_start: sh", "exec_die", "attach", "top"] {
+            assert_eq!(container(action), Seen::Nothing, "{action}");
+        }
+        let network = |action: &str, id: &str, attributes: Value| {
+            let actor = json!({"ID": id, "Attributes": attributes});
+            seen(json!({"Type": "network", "Action": action, "Actor": actor}))
+        };
+        assert_eq!(network("connect", "n1", json!({"container": ID})), hint());
+        assert_eq!(network("disconnect", "n1", json!({})), Seen::Everything);
+        let on_network = Seen::Target(Target::Network(NetworkId("n1".into())));
+        assert_eq!(network("destroy", "n1", json!({})), on_network);
+        assert_eq!(network("prune", "", json!({})), Seen::Everything);
+        assert_eq!(seen(json!({"Type": "image", "Action": "pull"})), Seen::Nothing);
+    }
+
+    fn event_of(event: Value) -> Seen {
+        super::event(serde_json::from_value(event).unwrap())
     }
 }

@@ -175,7 +175,8 @@ impl Engine {
         let mut gateways = create.gateways.clone();
         for subnet in &subnets {
             if !gateways.iter().any(|gateway| subnet.contains(*gateway)) {
-                gateways.extend(subnet.host(1));
+                let range = create.range.filter(|range| subnet.contains(range.address));
+                gateways.extend(subnet.first_host_in(&range.unwrap_or(*subnet)));
             }
         }
         let taken = gateways.iter().copied().collect();
