@@ -143,13 +143,13 @@ fn ls_shows_names_for_people_and_json_for_programs() {
     let all = run(&["ls", "--http", &http]);
     assert_eq!(all.code, 0, "{}", all.stderr);
     let expected = "\
-NAME           NETWORK  ADDRESS      CONTAINER  STATE
-inner-dns-net  netlb    172.200.1.2  nettest1   running
-                        172.200.1.3  nettest2   running
-                        172.200.1.4  nettest3   running
-nettest1       netlb    172.200.1.2  nettest1   running
-nettest2       netlb    172.200.1.3  nettest2   running
-nettest3       netlb    172.200.1.4  nettest3   running
+NAME           NETWORK  ADDRESS      CONTAINER  FROM   STATE
+inner-dns-net  netlb    172.200.1.2  nettest1   alias  running
+                        172.200.1.3  nettest2   alias  running
+                        172.200.1.4  nettest3   alias  running
+nettest1       netlb    172.200.1.2  nettest1   name   running
+nettest2       netlb    172.200.1.3  nettest2   name   running
+nettest3       netlb    172.200.1.4  nettest3   name   running
 ";
     assert_eq!(all.stdout, expected, "aligned, no short ids, no colour into a pipe");
     let one = run(&["ls", "NETTEST2.netlb.rr.internal", "--http", &http]);

@@ -37,7 +37,7 @@ pub(super) async fn run(args: LsArgs) -> anyhow::Result<bool> {
         let shown =
             entries.iter().filter(|entry| args.name.is_some() || !goes_without_saying(entry));
         table::print(
-            ["NAME", "NETWORK", "ADDRESS", "CONTAINER", "STATE"],
+            ["NAME", "NETWORK", "ADDRESS", "CONTAINER", "FROM", "STATE"],
             &shown.flat_map(rows).collect::<Vec<_>>(),
         );
         for collision in &directory.collisions {
@@ -50,11 +50,10 @@ pub(super) async fn run(args: LsArgs) -> anyhow::Result<bool> {
 /// Every container answers to its short id, and the host on every network: a list for people does
 /// without.
 fn goes_without_saying(entry: &NameEntry) -> bool {
-    let short_id = entry.endpoints.iter().all(|e| e.id.get(..12) == Some(&entry.name));
-    short_id || entry.name.ends_with(".docker.internal")
+    entry.endpoints.iter().all(|endpoint| matches!(&*endpoint.source, "id" | "host"))
 }
 
-fn rows(entry: &NameEntry) -> Vec<[String; 5]> {
+fn rows(entry: &NameEntry) -> Vec<[String; 6]> {
     let mut rows = Vec::new();
     for endpoint in &entry.endpoints {
         let v4 = endpoint.v4.map(|address| address.to_string());
@@ -64,8 +63,10 @@ fn rows(entry: &NameEntry) -> Vec<[String; 5]> {
         } else {
             format!("{}, not answered", endpoint.state)
         };
-        let mut row =
-            [String::new(), String::new(), String::new(), endpoint.container.clone(), state];
+        let mut row: [String; 6] = Default::default();
+        row[3].clone_from(&endpoint.container);
+        row[4].clone_from(&endpoint.source);
+        row[5] = state;
         if rows.is_empty() {
             row[0].clone_from(&entry.name);
             row[1].clone_from(&entry.network);

@@ -39,6 +39,8 @@ pub struct EndpointEntry {
     pub v4: Option<Ipv4Addr>,
     /// Its IPv6 address.
     pub v6: Option<Ipv6Addr>,
+    /// Where it has the name from: `name`, `id`, `hostname`, `label`, `alias` or `host`.
+    pub source: String,
     /// `running`, `healthy`, `starting`, `unhealthy` or `paused`.
     pub state: String,
     /// Whether answers have it; health may leave it out.
@@ -72,6 +74,7 @@ fn entry(set: &Arc<RecordSet>) -> NameEntry {
         id: member.container.0.to_string(),
         v4: member.v4,
         v6: member.v6,
+        source: member.source.as_str().to_owned(),
         state: member.condition.as_str().to_owned(),
         answered: set.answers(member),
     });

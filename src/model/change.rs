@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::{Condition, Container, ContainerId, Name, Network, NetworkId, Port, View};
+use super::{Condition, Container, ContainerId, Name, NameSource, Network, NetworkId, Port, View};
 
 /// One thing that a source knows now. It is a state, not a step: saying it twice changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,9 +62,8 @@ pub struct Member {
     pub name: Arc<str>,
     /// Its first name that DNS can carry: with the network's name, the target of SRV records.
     pub host: Name,
-    /// Whether the name is the container's own (container name, short id, hostname) and not an
-    /// alias, which others may share on purpose.
-    pub own: bool,
+    /// Where it has the name from.
+    pub source: NameSource,
     /// Its IPv4 address.
     pub v4: Option<Ipv4Addr>,
     /// Its IPv6 address.

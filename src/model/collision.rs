@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{ContainerId, Member, Name, Policy, RecordSet};
+use super::{ContainerId, Member, Name, NameSource, Policy, RecordSet};
 
 /// A name with two owners.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,7 +43,7 @@ pub fn collisions(
 
 /// A container's own name that another container of the network has, too: both are in the set.
 fn shared_own_name(set: &RecordSet) -> Option<Collision> {
-    let owner = set.members.iter().find(|member| member.own)?;
+    let owner = set.members.iter().find(|member| member.source.is_own())?;
     let other = set.members.iter().find(|member| member.container != owner.container)?;
     let on = &set.network_name;
     Some(Collision {
@@ -86,7 +86,7 @@ fn against_configuration(set: &RecordSet, policy: &Policy) -> Option<Collision> 
 
 /// The host has its names on every network.
 fn is_host(member: &Member) -> bool {
-    member.container.0.starts_with("host@")
+    member.source == NameSource::Host
 }
 
 impl fmt::Display for Collision {

@@ -14,17 +14,32 @@ pub struct Container {
     pub id: ContainerId,
     /// The container name, as the engine spells it, without the slash.
     pub name: Arc<str>,
-    /// The names it has wherever it is: container name, short id, hostname. The first one is what
-    /// its addresses point back to.
-    pub names: Vec<Name>,
-    /// Further names wherever it is, from its label `netalias.alias`.
-    pub aliases: Vec<Name>,
+    /// The names it has wherever it is, each once. The first one is what its addresses point
+    /// back to.
+    pub names: Vec<(Name, NameSource)>,
     /// Whether it can take clients.
     pub condition: Condition,
     /// How it is reached.
     pub reach: Reach,
     /// The ports it exposes.
     pub ports: Arc<[Port]>,
+}
+
+/// Where a name comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameSource {
+    /// The container's name.
+    Name,
+    /// The first 12 digits of its id.
+    ShortId,
+    /// Its hostname.
+    Hostname,
+    /// Its label `netalias.alias`.
+    Label,
+    /// A network alias.
+    Alias,
+    /// The host's names on each network.
+    Host,
 }
 
 /// How a container is reached.
@@ -140,6 +155,30 @@ impl Endpoint {
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
         let v4 = self.v4.map(IpAddr::V4);
         v4.into_iter().chain(self.v6.map(IpAddr::V6))
+    }
+}
+
+impl NameSource {
+    /// The word that people read for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::ShortId => "id",
+            Self::Hostname => "hostname",
+            Self::Label => "label",
+            Self::Alias => "alias",
+            Self::Host => "host",
+        }
+    }
+
+    /// Whether it is meant to be one container's alone; aliases and labels are shared on purpose.
+    #[must_use]
+    pub fn is_own(self) -> bool {
+        match self {
+            Self::Name | Self::ShortId | Self::Hostname => true,
+            Self::Label | Self::Alias | Self::Host => false,
+        }
     }
 }
 

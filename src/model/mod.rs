@@ -22,8 +22,8 @@ pub use change::{Change, Client, Member, Update};
 pub use collision::{Collision, collisions};
 pub use decide::{Decision, Found, Outcome, Reason, RecordType, Zone, decide};
 pub use endpoint::{
-    Condition, Container, ContainerId, Endpoint, Link, Network, NetworkId, Port, Rank, Reach,
-    Subnet, SubnetError,
+    Condition, Container, ContainerId, Endpoint, Link, NameSource, Network, NetworkId, Port, Rank,
+    Reach, Subnet, SubnetError,
 };
 pub use engine_url::{EngineUrl, UrlError};
 pub use name::{Name, NameError};

@@ -240,7 +240,7 @@ mod tests {
             container: ContainerId(format!("{last:064}").into()),
             name: format!("c{last}").into(),
             host: super::super::Name::root(),
-            own: false,
+            source: super::super::NameSource::Alias,
             v4: Some(Ipv4Addr::new(10, 0, 0, last)),
             v6: None,
             condition,

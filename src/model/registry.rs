@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::{
-    Change, Client, Condition, Container, ContainerId, Endpoint, Member, Name, Network, NetworkId,
-    Reach, Update, View,
+    Change, Client, Condition, Container, ContainerId, Endpoint, Member, Name, NameSource, Network,
+    NetworkId, Reach, Update, View,
 };
 
 /// Everything the sources have said. The directory is what its updates say, and nothing more.
@@ -314,19 +314,21 @@ impl Standing {
     /// A container under all its names at one endpoint.
     fn add(&mut self, container: &Container, endpoint: &Endpoint, aliases: &[Name]) {
         let Some(host) = container.host() else { return };
-        let member = |own| Member {
-            container: container.id.clone(),
-            name: container.name.clone(),
-            host: host.clone(),
-            own,
-            v4: endpoint.v4,
-            v6: endpoint.v6,
-            condition: container.condition,
-            ports: container.ports.clone(),
-        };
-        let aliases = aliases.iter().chain(&container.aliases).map(|name| (name, false));
-        for (name, own) in aliases.chain(container.names.iter().map(|name| (name, true))) {
-            self.memberships.insert((endpoint.network.clone(), name.clone()), member(own));
+        let aliases = aliases.iter().map(|name| (name, NameSource::Alias));
+        let names = container.names.iter().map(|(name, source)| (name, *source));
+        for (name, source) in names.chain(aliases) {
+            let member = || Member {
+                container: container.id.clone(),
+                name: container.name.clone(),
+                host: host.clone(),
+                source,
+                v4: endpoint.v4,
+                v6: endpoint.v6,
+                condition: container.condition,
+                ports: container.ports.clone(),
+            };
+            let key = (endpoint.network.clone(), name.clone());
+            self.memberships.entry(key).or_insert_with(member);
         }
     }
 }
@@ -334,7 +336,7 @@ impl Standing {
 impl Container {
     /// The name that stands for it in answers.
     fn host(&self) -> Option<&Name> {
-        self.names.first().or(self.aliases.first())
+        self.names.first().map(|(name, _)| name)
     }
 
     fn endpoints(&self) -> &[Endpoint] {
@@ -362,8 +364,10 @@ fn standing_of_host(id: &ContainerId, network: &Network) -> Standing {
     let host = Container {
         id: id.clone(),
         name: "(host)".into(),
-        names: HOST_NAMES.iter().filter_map(|name| Name::parse(name).ok()).collect(),
-        aliases: Vec::new(),
+        names: HOST_NAMES
+            .iter()
+            .filter_map(|name| Some((Name::parse(name).ok()?, NameSource::Host)))
+            .collect(),
         condition: Condition::Running,
         reach: Reach::Host,
         ports: [].into(),

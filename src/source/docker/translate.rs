@@ -11,8 +11,8 @@ use bollard::models::{
 use super::Target;
 use super::engine::Seen;
 use crate::model::{
-    Change, Condition, Container, ContainerId, Endpoint, Link, Name, Network, NetworkId, Port,
-    Reach, Subnet,
+    Change, Condition, Container, ContainerId, Endpoint, Link, Name, NameSource, Network,
+    NetworkId, Port, Reach, Subnet,
 };
 
 /// A container as a change, and the names that had to be left out.
@@ -36,18 +36,19 @@ pub(super) fn container(id: &ContainerId, inspect: ContainerInspectResponse) -> 
     let name = name.strip_prefix('/').unwrap_or(&name);
     let host_config = inspect.host_config.unwrap_or_default();
     let networks = inspect.network_settings.and_then(|s| s.networks).unwrap_or_default();
+    let hostname = config.hostname.unwrap_or_default();
     let mut names = NameList::default();
-    // The order of Docker's buildEndpointDNSNames, but for the aliases, which are each network's.
-    names.extend([name, id.short(), config.hostname.as_deref().unwrap_or_default()]);
-    let mut aliases = NameList::default();
-    aliases.extend(labels.aliases.iter().map(String::as_str));
-    let mut invalid = [names.invalid, aliases.invalid].concat();
+    names.add(name, NameSource::Name);
+    names.add(id.short(), NameSource::ShortId);
+    names.add(&hostname, NameSource::Hostname);
+    labels.aliases.iter().for_each(|alias| names.add(alias, NameSource::Label));
+    let mut invalid = names.invalid;
     let links = host_config.links.unwrap_or_default();
     let reach = match host_config.network_mode.as_deref().unwrap_or_default() {
         "host" => Reach::Host,
         mode => match mode.strip_prefix("container:") {
             Some(other) => Reach::SharedWith(ContainerId(other.into())),
-            None => Reach::Endpoints(endpoints(id, &names.valid, networks, &links, &mut invalid)),
+            None => Reach::Endpoints(endpoints(&names.valid, networks, &links, &mut invalid)),
         },
     };
     invalid.sort_unstable();
@@ -56,7 +57,6 @@ pub(super) fn container(id: &ContainerId, inspect: ContainerInspectResponse) -> 
         id: id.clone(),
         name: name.into(),
         names: names.valid,
-        aliases: aliases.valid,
         condition: condition(&state),
         reach,
         ports: ports(&config.exposed_ports.unwrap_or_default(), &labels.ports).into(),
@@ -154,8 +154,7 @@ fn condition(state: &ContainerState) -> Condition {
 /// The attachments that have an address, in an order of their own: the engine's map has none, and
 /// equal states must be equal.
 fn endpoints(
-    id: &ContainerId,
-    names: &[Name],
+    names: &[(Name, NameSource)],
     networks: HashMap<String, EndpointSettings>,
     bridge_links: &[String],
     invalid: &mut Vec<String>,
@@ -171,8 +170,8 @@ fn endpoints(
         // `DNSNames` has them all since API 1.44; `Aliases` has the short id before API 1.45.
         let mut aliases = NameList::default();
         let texts = settings.aliases.iter().chain(&settings.dns_names).flatten();
-        aliases.extend(texts.map(String::as_str).filter(|text| *text != id.short()));
-        aliases.valid.retain(|alias| !names.contains(alias));
+        texts.for_each(|text| aliases.add(text, NameSource::Alias));
+        aliases.valid.retain(|(alias, _)| names.iter().all(|(name, _)| name != alias));
         invalid.append(&mut aliases.invalid);
         let own_links = settings.links.unwrap_or_default();
         let links = if network_name == "bridge" { bridge_links } else { &own_links[..] };
@@ -180,7 +179,7 @@ fn endpoints(
             network: NetworkId(network.into()),
             v4,
             v6,
-            aliases: aliases.valid,
+            aliases: aliases.valid.into_iter().map(|(alias, _)| alias).collect(),
             links: links.iter().filter_map(|text| link(text)).collect(),
         });
     }
@@ -249,18 +248,19 @@ impl Labels {
 /// Names in their order, each once, and the texts that are none.
 #[derive(Default)]
 struct NameList {
-    valid: Vec<Name>,
+    valid: Vec<(Name, NameSource)>,
     invalid: Vec<String>,
 }
 
 impl NameList {
-    fn extend<'a>(&mut self, texts: impl IntoIterator<Item = &'a str>) {
-        for text in texts.into_iter().filter(|text| !text.is_empty()) {
-            match Name::parse(text) {
-                Ok(name) if self.valid.contains(&name) => {}
-                Ok(name) => self.valid.push(name),
-                Err(_) => self.invalid.push(text.to_owned()),
-            }
+    fn add(&mut self, text: &str, source: NameSource) {
+        if text.is_empty() {
+            return;
+        }
+        match Name::parse(text) {
+            Ok(name) if self.valid.iter().any(|(known, _)| *known == name) => {}
+            Ok(name) => self.valid.push((name, source)),
+            Err(_) => self.invalid.push(text.to_owned()),
         }
     }
 }
@@ -325,8 +325,17 @@ mod tests {
     #[test]
     fn reads_what_docker_20_10_says() {
         let container = running(inspect());
-        assert_eq!(texts(&container.names), ["web1", "714e6318fa4e"]);
-        assert_eq!(texts(&container.aliases), ["www", "site"]);
+        let names: Vec<_> = container.names.iter().map(|(n, s)| (n.to_string(), *s)).collect();
+        let name = |text: &str, source| (text.to_owned(), source);
+        assert_eq!(
+            names,
+            [
+                name("web1", NameSource::Name),
+                name("714e6318fa4e", NameSource::ShortId),
+                name("www", NameSource::Label),
+                name("site", NameSource::Label),
+            ]
+        );
         let endpoint = only_endpoint(&container);
         assert_eq!(texts(&endpoint.aliases), ["inner-dns-net"], "the short id is no alias");
         assert_eq!((endpoint.v4, endpoint.v6), ("172.200.1.2".parse().ok(), None));

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::parse::{Attach, Command, Create, Run, Verb};
 use crate::model::{
-    Change, Condition, Container, ContainerId, Endpoint, Name, Network, NetworkId, Reach, Subnet,
+    Change, Condition, Container, ContainerId, Endpoint, Name, NameSource, Network, NetworkId,
+    Reach, Subnet,
 };
 
 /// The books of the engine: networks, containers and who has which address.
@@ -362,7 +363,6 @@ impl Engine {
             id: id.clone(),
             name: Arc::from(record.name.as_str()),
             names: record.names(id),
-            aliases: Vec::new(),
             condition: if paused { Condition::Paused } else { Condition::Running },
             reach: Reach::Endpoints(record.attachments.iter().map(Attachment::endpoint).collect()),
             ports: [].into(),
@@ -433,9 +433,19 @@ impl Book {
 }
 
 impl Record {
-    /// The names it has wherever it is, in the order of Docker's `buildEndpointDNSNames`.
-    fn names(&self, id: &ContainerId) -> Vec<Name> {
-        distinct([self.name.as_str(), id.short()].into_iter().chain(self.hostname.as_deref()))
+    /// The names it has wherever it is.
+    fn names(&self, id: &ContainerId) -> Vec<(Name, NameSource)> {
+        let own = [(self.name.as_str(), NameSource::Name), (id.short(), NameSource::ShortId)];
+        let hostname = self.hostname.as_deref().map(|name| (name, NameSource::Hostname));
+        let mut names: Vec<(Name, NameSource)> = Vec::new();
+        for (text, source) in own.into_iter().chain(hostname) {
+            if let Ok(name) = Name::parse(text)
+                && names.iter().all(|(known, _)| *known != name)
+            {
+                names.push((name, source));
+            }
+        }
+        names
     }
 }
 
