@@ -127,12 +127,32 @@ impl Reader {
         self.maps.generation.load(Ordering::Relaxed)
     }
 
-    /// The view of a client: a container sees its own networks, anybody else what the scope says.
+    /// Finds what a name leads to for a client: a container sees its own networks, anybody else
+    /// what the scope says.
     #[must_use]
-    pub fn view_of(&self, client: IpAddr, policy: &Policy) -> View {
-        if let Some(client) = self.maps.clients.get(&client.to_canonical()) {
-            return client.view.clone();
+    pub fn lookup(&self, client: IpAddr, name: &Name, policy: &Policy) -> Lookup {
+        let container = self.maps.clients.get(&client.to_canonical()).map(|c| c.clone());
+        if let Some(container) = container {
+            return self.resolve(name, policy, &container.view);
         }
+        let mut lookup = self.resolve(name, policy, &self.view_of_others(policy));
+        // The gateway's address is the host's only for those on the network.
+        if let (Found::Set(set), Some(host)) = (&lookup.found, &policy.host)
+            && set.members.iter().all(|member| member.through_host)
+            && !set.members.is_empty()
+        {
+            lookup.found = Found::Static(host.clone());
+        }
+        lookup
+    }
+
+    /// The view of a container, by one of its addresses.
+    #[must_use]
+    pub fn view_of(&self, address: IpAddr) -> Option<View> {
+        self.maps.clients.get(&address.to_canonical()).map(|client| client.view.clone())
+    }
+
+    fn view_of_others(&self, policy: &Policy) -> View {
         match &policy.scope {
             Scope::All => View::All,
             Scope::Auto => self.own_view(policy).unwrap_or(View::All),
@@ -248,7 +268,7 @@ impl Reader {
         let address = member.v4.map(IpAddr::V4).or(member.v6.map(IpAddr::V6))?;
         // The guard must be gone before another shard is asked.
         drop(sets);
-        self.maps.clients.get(&address).map(|client| client.view.clone())
+        self.view_of(address)
     }
 
     /// netalias itself as an endpoint.

@@ -125,10 +125,8 @@ fn contents(reader: &Reader) -> BTreeMap<String, Vec<String>> {
         contents.insert(format!("{} on {}", set.owner, set.network), members);
         for member in &set.members {
             for address in member.v4.map(IpAddr::V4).into_iter().chain(member.v6.map(IpAddr::V6)) {
-                contents.insert(
-                    address.to_string(),
-                    vec![format!("{:?}", reader.view_of(address, &reader.policy()))],
-                );
+                contents
+                    .insert(address.to_string(), vec![format!("{:?}", reader.view_of(address))]);
             }
         }
     }

@@ -118,6 +118,16 @@ fn the_host_has_its_names_on_every_network() {
     }
 }
 
+#[test]
+fn clients_that_are_no_container_reach_the_host_where_the_configuration_says() {
+    let demo = demo("host-address", "host_address = ['192.168.1.5', 'fd00::5']");
+    for (qtype, address) in [("A", "192.168.1.5"), ("AAAA", "fd00::5")] {
+        let expected = format!("host.docker.internal. {qtype} {address}");
+        assert_eq!(records(demo.dns, "host.docker.internal", qtype), ["NoError", &expected]);
+    }
+    assert_eq!(records(demo.dns, "web1", "A"), ["NoError", "web1. A 172.200.1.2"]);
+}
+
 const STATICS: &str = "
 ttl = 3
 [[record]]

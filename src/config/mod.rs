@@ -10,12 +10,13 @@ use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::model::{
     ContainerId, Domains, EngineUrl, Health, Name, NameError, Policy, Scope, StaticData,
-    StaticError, StaticNames, StaticRecord, UrlError,
+    StaticError, StaticNames, StaticRecord, StaticSet, UrlError,
 };
 use records::RECORD_KEYS;
 
@@ -36,6 +37,8 @@ pub struct Config {
     pub health: Health,
     /// What clients see that are no container.
     pub scope: Scope,
+    /// Where clients that are no container reach the host; none is at the gateways.
+    pub host_address: Vec<IpAddr>,
     /// A hosts file whose names are answered, too.
     pub hosts: Option<PathBuf>,
     /// The names of the file's `[[record]]` tables.
@@ -76,6 +79,10 @@ pub struct Settings {
     #[arg(long, value_name = "all|own|NAME,…", env = "NETALIAS_SCOPE")]
     #[serde(deserialize_with = "text")]
     pub scope: Option<Scope>,
+    /// Where clients that are no container reach the host, for containers on the host's network
+    /// and host.docker.internal [default: the networks' gateways]
+    #[arg(long, value_name = "ADDR", env = "NETALIAS_HOST_ADDRESS", value_delimiter = ',')]
+    pub host_address: Vec<IpAddr>,
     /// Answer the names of this hosts file, too
     #[arg(long, value_name = "FILE", env = "NETALIAS_HOSTS")]
     pub hosts: Option<PathBuf>,
@@ -156,8 +163,19 @@ const DEFAULT_HTTP_PORT: u16 = 8053;
 const DEFAULT_DOCKER: &str = "unix:///var/run/docker.sock";
 const DEFAULT_DOMAIN: &str = "rr.internal";
 /// Every key of the file; the example file and a test hold the list to [`Settings`].
-const KEYS: [&str; 10] =
-    ["listen", "http", "docker", "domain", "ttl", "health", "scope", "hosts", "log", "record"];
+const KEYS: [&str; 11] = [
+    "listen",
+    "http",
+    "docker",
+    "domain",
+    "ttl",
+    "health",
+    "scope",
+    "host_address",
+    "hosts",
+    "log",
+    "record",
+];
 
 impl Config {
     /// Flags (which hold the environment already) beat the file, the file beats the defaults.
@@ -193,6 +211,7 @@ impl Config {
             ttl,
             health: flags.health.or(file.health).unwrap_or_default(),
             scope: flags.scope.or(file.scope).unwrap_or_default(),
+            host_address: first_said([flags.host_address, file.host_address]).unwrap_or_default(),
             hosts: flags.hosts.or(file.hosts),
             record,
             log: flags.log.or(file.log).unwrap_or_default(),
@@ -216,6 +235,8 @@ impl Config {
             domains: Domains::new(self.domain.clone()),
             scope: self.scope.clone(),
             own,
+            host: (!self.host_address.is_empty())
+                .then(|| Arc::new(StaticSet::of_addresses(Name::root(), &self.host_address))),
             statics: StaticNames::new(&all)?,
         })
     }
@@ -252,9 +273,12 @@ impl Config {
             format!("scope  = \"{}\"", self.scope),
             format!("log    = \"{}\"", self.log.as_str()),
         ];
+        let host = (!self.host_address.is_empty())
+            .then(|| format!("host_address = {}", list(&self.host_address)));
         let hosts = self.hosts.iter().map(|path| format!("hosts  = \"{}\"", path.display()));
         let records = self.record.iter().map(record_table);
-        lines.into_iter().chain(hosts).chain(records).collect::<Vec<_>>().join("\n") + "\n"
+        lines.into_iter().chain(host).chain(hosts).chain(records).collect::<Vec<_>>().join("\n")
+            + "\n"
     }
 }
 
@@ -390,6 +414,7 @@ mod tests {
             health: Some(Health::Require),
             scope: Some("netlb,shop".parse().unwrap()),
             hosts: Some("/etc/hosts".into()),
+            host_address: vec!["192.168.1.5".parse().unwrap(), "fd00::5".parse().unwrap()],
             ..Settings::default()
         };
         let records = "[[record]]\nname = \"*.x.test\"\ntype = \"txt\"\nvalue = \"a\\\"b\"\n\

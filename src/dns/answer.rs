@@ -39,7 +39,6 @@ pub(super) fn answer(query: &Query, client: IpAddr, service: &Service) -> Answer
     }
     let Ok(mut name) = model::Name::from_labels(query.name().iter()) else { return refused() };
     let policy = service.directory.policy();
-    let view = service.directory.view_of(client, &policy);
     let qtype = record_type(query.query_type());
     let mut answer = Answer { authoritative: true, ..Answer::default() };
     let mut owner = query.name().clone();
@@ -47,7 +46,7 @@ pub(super) fn answer(query: &Query, client: IpAddr, service: &Service) -> Answer
         // Completeness is read before the look-up: what is published in between can then only
         // turn a SERVFAIL into the truth, never a name that exists into NXDOMAIN.
         let complete = service.directory.is_complete();
-        let lookup = service.directory.resolve(&name, &policy, &view);
+        let lookup = service.directory.lookup(client, &name, &policy);
         let Decision { outcome, reason } = decide(&lookup.zone, &lookup.found, qtype, complete);
         tracing::debug!(%client, %name, r#type = %query.query_type(), %reason, "answered");
         let ttl = match &lookup.found {

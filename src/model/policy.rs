@@ -1,7 +1,9 @@
 //! `Policy`: everything about answers that the configuration says, and that may change while
 //! running.
 
-use super::{ContainerId, Domains, Health, Scope, StaticNames};
+use std::sync::Arc;
+
+use super::{ContainerId, Domains, Health, Scope, StaticNames, StaticSet};
 
 /// How questions are answered.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +18,8 @@ pub struct Policy {
     pub scope: Scope,
     /// The container that netalias itself runs in.
     pub own: Option<ContainerId>,
+    /// Where clients that are no container reach the host; by default at the gateways.
+    pub host: Option<Arc<StaticSet>>,
     /// Names that the configuration gives.
     pub statics: StaticNames,
 }

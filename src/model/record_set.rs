@@ -243,6 +243,7 @@ mod tests {
             source: super::super::NameSource::Alias,
             v4: Some(Ipv4Addr::new(10, 0, 0, last)),
             v6: None,
+            through_host: false,
             condition,
             ports: [].into(),
         };

@@ -177,7 +177,7 @@ impl Registry {
                 for endpoint in endpoints {
                     // Aliases belong to the container that was attached.
                     let aliases = if shared { &[] } else { &endpoint.aliases[..] };
-                    standing.add(container, endpoint, aliases);
+                    standing.add(container, endpoint, aliases, false);
                     let own = endpoint.addresses().map(|a| (a, endpoint.network.clone()));
                     standing.addresses.extend(own);
                 }
@@ -186,7 +186,7 @@ impl Registry {
                 for network in self.networks.values() {
                     let gateway = network.gateway();
                     if gateway.addresses().next().is_some() {
-                        standing.add(container, &gateway, &[]);
+                        standing.add(container, &gateway, &[], true);
                     }
                 }
             }
@@ -312,7 +312,13 @@ impl Registry {
 
 impl Standing {
     /// A container under all its names at one endpoint.
-    fn add(&mut self, container: &Container, endpoint: &Endpoint, aliases: &[Name]) {
+    fn add(
+        &mut self,
+        container: &Container,
+        endpoint: &Endpoint,
+        aliases: &[Name],
+        through_host: bool,
+    ) {
         let Some(host) = container.host() else { return };
         let aliases = aliases.iter().map(|name| (name, NameSource::Alias));
         let names = container.names.iter().map(|(name, source)| (name, *source));
@@ -324,6 +330,7 @@ impl Standing {
                 source,
                 v4: endpoint.v4,
                 v6: endpoint.v6,
+                through_host,
                 condition: container.condition,
                 ports: container.ports.clone(),
             };
@@ -375,7 +382,7 @@ fn standing_of_host(id: &ContainerId, network: &Network) -> Standing {
     let mut standing = Standing::default();
     let gateway = network.gateway();
     if gateway.addresses().next().is_some() {
-        standing.add(&host, &gateway, &[]);
+        standing.add(&host, &gateway, &[], true);
     }
     standing
 }

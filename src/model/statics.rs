@@ -118,6 +118,21 @@ impl StaticNames {
 }
 
 impl StaticSet {
+    /// A set of these addresses.
+    #[must_use]
+    pub fn of_addresses(owner: Name, addresses: &[IpAddr]) -> Self {
+        let v4 = addresses.iter().filter_map(|address| match address {
+            IpAddr::V4(v4) => Some(*v4),
+            IpAddr::V6(_) => None,
+        });
+        let v6 = addresses.iter().filter_map(|address| match address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(v6) => Some(*v6),
+        });
+        let (v4, v6) = (Ring::new(v4.collect()), Ring::new(v6.collect()));
+        Self { owner, v4, v6, cname: None, texts: Vec::new(), ttl: None }
+    }
+
     fn new(owner: Name, records: &[&StaticRecord]) -> Result<Self, StaticError> {
         let (mut v4, mut v6, mut texts, mut cname) = (Vec::new(), Vec::new(), Vec::new(), None);
         for record in records {

@@ -90,9 +90,8 @@ impl Subject for Core {
     fn dig(&mut self, dig: &Dig) -> Expected {
         let client = dig.client.as_deref().map_or([127, 0, 0, 1].into(), |name| self.client(name));
         let policy = self.reader.policy();
-        let view = self.reader.view_of(client, &policy);
         let name = Name::parse(&dig.name).expect("a name");
-        let lookup = self.reader.resolve(&name, &policy, &view);
+        let lookup = self.reader.lookup(client, &name, &policy);
         let qtype = match dig.qtype.as_str() {
             "A" => RecordType::A,
             "AAAA" => RecordType::Aaaa,
