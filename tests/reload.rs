@@ -124,7 +124,7 @@ fn no_question_is_lost_while_the_policy_changes() {
 #[test]
 fn collisions_are_told_with_both_owners() {
     let setup = setup("collisions", "[[record]]\nname = 'web1'\ntype = 'TXT'\nvalue = 'x'\n");
-    let configured = "web1: the configuration's record answers, and not web1 on netlb alone";
+    let configured = "web1: the configuration's record answers, and hides web1 on netlb";
     setup.says(configured);
     let (_, metrics) = setup.demo.get("/metrics");
     assert!(metrics.contains("netalias_collisions 1\n"), "{metrics}");

@@ -11,10 +11,29 @@ use super::{ContainerId, Member, Name, NameSource, Policy, RecordSet};
 pub struct Collision {
     /// The name.
     pub name: Name,
-    /// Who answers.
-    pub answers: String,
-    /// Who would answer without the other.
-    pub other: String,
+    /// What comes of it.
+    pub clash: Clash,
+}
+
+/// What comes of two owners.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Clash {
+    /// One answers.
+    Hides {
+        /// Who answers.
+        answers: String,
+        /// Who would answer without it.
+        hidden: String,
+    },
+    /// Both are in the answer, on one network.
+    Together {
+        /// Whose own name it is.
+        owner: String,
+        /// Whose alias it is.
+        other: String,
+        /// Where.
+        network: String,
+    },
 }
 
 /// Finds them among all sets, ordered by name and network.
@@ -32,11 +51,7 @@ pub fn collisions(
     let domains = policy.domains.iter();
     found.extend(domains.filter_map(|domain| {
         let network = networks.iter().find(|n| Name::parse(n).as_ref() == Ok(domain))?;
-        Some(Collision {
-            name: domain.clone(),
-            answers: "the configured domain".to_owned(),
-            other: format!("the network {network}"),
-        })
+        Some(hides(domain, "the configured domain".to_owned(), format!("the network {network}")))
     }));
     found
 }
@@ -45,12 +60,9 @@ pub fn collisions(
 fn shared_own_name(set: &RecordSet) -> Option<Collision> {
     let owner = set.members.iter().find(|member| member.source.is_own())?;
     let other = set.members.iter().find(|member| member.container != owner.container)?;
-    let on = &set.network_name;
-    Some(Collision {
-        name: set.owner.clone(),
-        answers: format!("{}, whose own name it is, and {} (on {on})", owner.name, other.name),
-        other: other.name.to_string(),
-    })
+    let (owner, other) = (owner.name.to_string(), other.name.to_string());
+    let network = set.network_name.to_string();
+    Some(Collision { name: set.owner.clone(), clash: Clash::Together { owner, other, network } })
 }
 
 /// One alias on two networks, for different containers: a client of both gets the first one's.
@@ -65,8 +77,7 @@ fn two_networks(sets: &[Arc<RecordSet>]) -> Option<Collision> {
         let names: Vec<&str> = set.members.iter().map(|member| &*member.name).collect();
         format!("{} on {}", names.join(", "), set.network_name)
     };
-    let name = first.owner.clone();
-    Some(Collision { name, answers: owner(first), other: owner(other) })
+    Some(hides(&first.owner, owner(first), owner(other)))
 }
 
 /// A container's name that the configuration has, too: the configuration answers, since it is the
@@ -76,12 +87,12 @@ fn against_configuration(set: &RecordSet, policy: &Policy) -> Option<Collision> 
     let apex = policy.domains.iter().any(|domain| *domain == set.owner);
     let member = set.members.first().filter(|_| configured || apex)?;
     let owner = format!("{} on {}", member.name, set.network_name);
-    let (answers, other) = if configured {
+    let (answers, hidden) = if configured {
         ("the configuration's record".to_owned(), owner)
     } else {
         (owner, "the configured domain".to_owned())
     };
-    Some(Collision { name: set.owner.clone(), answers, other })
+    Some(hides(&set.owner, answers, hidden))
 }
 
 /// The host has its names on every network.
@@ -89,8 +100,20 @@ fn is_host(member: &Member) -> bool {
     member.source == NameSource::Host
 }
 
+fn hides(name: &Name, answers: String, hidden: String) -> Collision {
+    Collision { name: name.clone(), clash: Clash::Hides { answers, hidden } }
+}
+
 impl fmt::Display for Collision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} answers, and not {} alone", self.name, self.answers, self.other)
+        let name = &self.name;
+        match &self.clash {
+            Clash::Hides { answers, hidden } => {
+                write!(f, "{name}: {answers} answers, and hides {hidden}")
+            }
+            Clash::Together { owner, other, network } => {
+                write!(f, "{name}: the name of {owner} and an alias of {other} on {network}")
+            }
+        }
     }
 }

@@ -19,7 +19,7 @@ mod statics;
 mod view;
 
 pub use change::{Change, Client, Member, Update};
-pub use collision::{Collision, collisions};
+pub use collision::{Clash, Collision, collisions};
 pub use decide::{Decision, Found, Outcome, Reason, RecordType, Zone, decide};
 pub use endpoint::{
     Condition, Container, ContainerId, Endpoint, Link, NameSource, Network, NetworkId, Port, Rank,
