@@ -9,8 +9,8 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
 use crate::model::{
-    Change, Client, Collision, ContainerId, Found, Health, Member, Name, Network, NetworkId,
-    Policy, RecordSet, Registry, Reverse, Scope, Service, StaticFound, Update, View, Zone,
+    Asker, Change, Client, Collision, ContainerId, Found, Member, Name, Network, NetworkId, Place,
+    Policy, RecordSet, Registry, Reverse, Rules, Scope, Service, StaticFound, Update, View, Zone,
     collisions, readings,
 };
 
@@ -86,10 +86,10 @@ impl Publisher {
     /// Puts another policy in force. Every question is answered by the old one or by the new one.
     pub fn set_policy(&self, policy: Policy) {
         let _one_writer = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        let health = policy.health;
+        let rules = policy.rules.clone();
         let old = self.maps.policy.swap(Arc::new(policy));
-        if old.health != health {
-            self.maps.reselect(health);
+        if old.rules != rules {
+            self.maps.reselect(&rules);
         }
         self.maps.generation.fetch_add(1, Ordering::Relaxed);
     }
@@ -128,12 +128,17 @@ impl Reader {
     }
 
     /// Finds what a name leads to for a client: a container sees its own networks, anybody else
-    /// what the scope says.
+    /// what the scope says. Adds to the asker what addresses it has where the answer is.
     #[must_use]
-    pub fn lookup(&self, client: IpAddr, name: &Name, policy: &Policy) -> Lookup {
-        let container = self.maps.clients.get(&client.to_canonical()).map(|c| c.clone());
+    pub fn lookup(&self, asker: &mut Asker, name: &Name, policy: &Policy) -> Lookup {
+        let address = asker.address.to_canonical();
+        let container = self.maps.clients.get(&address).map(|client| client.clone());
         if let Some(container) = container {
-            return self.resolve(name, policy, &container.view);
+            let lookup = self.resolve(name, policy, &container.view);
+            if let Found::Set(set) = &lookup.found {
+                container.introduce(asker, &set.place.network);
+            }
+            return lookup;
         }
         let mut lookup = self.resolve(name, policy, &self.view_of_others(policy));
         // The gateway's address is the host's only for those on the network.
@@ -198,7 +203,7 @@ impl Reader {
             None => self.maps.names.iter().flat_map(|entry| entry.to_vec()).collect(),
         };
         sets.retain(|set| !set.members.is_empty());
-        sets.sort_by_cached_key(|set| (set.owner.to_string(), set.network_name.clone()));
+        sets.sort_by_cached_key(|set| (set.owner.to_string(), set.place.name.clone()));
         sets
     }
 
@@ -323,7 +328,7 @@ impl Reader {
         let admitted = |network: &NetworkId| networks.is_none_or(|n| n.contains(network));
         view.links(alias).filter(|(network, _)| admitted(network)).find_map(|(network, target)| {
             let sets = self.maps.names.get(target)?;
-            let found = sets.iter().find(|set| set.network == *network);
+            let found = sets.iter().find(|set| set.place.network == *network);
             found.filter(|set| !set.members.is_empty()).cloned()
         })
     }
@@ -343,10 +348,13 @@ impl Reader {
         view: &View,
     ) -> Option<Arc<RecordSet>> {
         let sets = self.maps.names.get(owner)?;
-        let admitted = |set: &&Arc<RecordSet>| networks.is_none_or(|n| n.contains(&set.network));
+        let admitted =
+            |set: &&Arc<RecordSet>| networks.is_none_or(|n| n.contains(&set.place.network));
         sets.iter()
             .filter(admitted)
-            .filter_map(|set| Some(((set.members.is_empty(), view.place(&set.network)?), set)))
+            .filter_map(|set| {
+                Some(((set.members.is_empty(), view.place(&set.place.network)?), set))
+            })
             .min_by_key(|(key, _)| *key)
             .map(|(_, set)| set.clone())
     }
@@ -355,7 +363,7 @@ impl Reader {
 impl Maps {
     fn store(&self, update: Update) {
         match update {
-            Update::Name { network, owner, members } => self.store_name(network, owner, members),
+            Update::Name { network, owner, members } => self.store_name(&network, owner, members),
             Update::Network(network) => {
                 if let Ok(name) = Name::parse(&network.name) {
                     let mut ids = self.network_names.entry(name).or_default();
@@ -384,27 +392,24 @@ impl Maps {
         }
     }
 
-    fn store_name(&self, network: NetworkId, owner: Name, members: Option<Vec<Member>>) {
+    fn store_name(&self, network: &NetworkId, owner: Name, members: Option<Vec<Member>>) {
         // Read before the entry is locked: no guard is ever taken under another one.
-        let known = self.networks.get(&network).map(|network| network.name.clone());
-        let place = known.unwrap_or_else(|| network.0.clone());
+        let known = self.networks.get(network).map(|network| network.place());
+        let unknown =
+            || Place { name: network.0.clone(), network: network.clone(), dual_stack: false };
+        let place = known.unwrap_or_else(unknown);
         let mut entry = match self.names.entry(owner.clone()) {
             Entry::Occupied(entry) => entry,
             Entry::Vacant(_) if members.is_none() => return,
             Entry::Vacant(entry) => entry.insert_entry(Vec::new()),
         };
         let sets = entry.get_mut();
-        let old = sets.iter().position(|set| set.network == network).map(|at| sets.remove(at));
+        let old = sets.iter().position(|set| set.place.network == *network);
+        let old = old.map(|at| sets.remove(at));
         if let Some(members) = members {
-            let set = RecordSet::new(
-                owner,
-                network,
-                place,
-                members,
-                self.policy.load().health,
-                old.as_deref(),
-            );
-            let order = |set: &RecordSet| (set.network_name.clone(), set.network.clone());
+            let rules = &self.policy.load().rules;
+            let set = RecordSet::new(owner, place, members, rules, old.as_deref());
+            let order = |set: &RecordSet| (set.place.name.clone(), set.place.network.clone());
             let at = sets.partition_point(|other| order(other) < order(&set));
             sets.insert(at, Arc::new(set));
         }
@@ -413,11 +418,11 @@ impl Maps {
         }
     }
 
-    /// Makes every set anew for another health policy; each goes on with its turn.
-    fn reselect(&self, health: Health) {
+    /// Makes every set anew under other rules; each goes on with its turn.
+    fn reselect(&self, rules: &Rules) {
         for mut sets in self.names.iter_mut() {
             for set in sets.iter_mut() {
-                *set = Arc::new(set.with_health(health));
+                *set = Arc::new(set.with_rules(rules));
             }
         }
     }

@@ -207,11 +207,13 @@ fn check_prints_what_would_be_in_force() {
 listen = [\"127.0.0.1:1053\"]
 http   = \"127.0.0.1:8053\"
 docker = [\"unix:///var/run/docker.sock\"]
-domain = [\"rr.internal\"]
+order  = \"rotate\"
+answers = \"auto\"
 ttl    = 0
 health = \"prefer\"
 scope  = \"auto\"
 log    = \"info\"
+domain = [\"rr.internal\"]
 ";
     assert_eq!(defaults.stdout, expected);
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/config/netalias.toml");

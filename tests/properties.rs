@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use netalias::directory::{self, Publisher, Reader};
-use netalias::model::{Change, Policy, Registry, Ring};
+use netalias::model::{Change, Health, Policy, Registry, Ring};
 use netalias::source::docker::{Agenda, Target};
 use netalias::source::scenario::{Command, Engine, parse_line};
 use proptest::prelude::*;
@@ -122,7 +122,7 @@ fn contents(reader: &Reader) -> BTreeMap<String, Vec<String>> {
     let mut contents = BTreeMap::new();
     for set in reader.sets(None) {
         let members = set.members.iter().map(|member| format!("{member:?}")).collect();
-        contents.insert(format!("{} on {}", set.owner, set.network), members);
+        contents.insert(format!("{} on {}", set.owner, set.place.network), members);
         for member in &set.members {
             for address in member.v4.map(IpAddr::V4).into_iter().chain(member.v6.map(IpAddr::V6)) {
                 contents
@@ -257,7 +257,7 @@ fn n_questions_to_k_addresses_differ_by_one_at_most_from_any_threads() {
         let ring = Ring::new((0..k).collect());
         let count = |_| {
             let ring = &ring;
-            move || (0..n).map(|_| ring.rotate()[0]).collect::<Vec<u32>>()
+            move || (0..n).map(|_| ring.rotate(Health::Ignore)[0]).collect::<Vec<u32>>()
         };
         let firsts: Vec<u32> = std::thread::scope(|scope| {
             let spawned: Vec<_> = (0..threads).map(count).map(|f| scope.spawn(f)).collect();

@@ -31,6 +31,7 @@ const HOUSE: &[Room] = &[
         parts: &["model", "directory", "status", "dns"],
         dependencies: &[
             "async_trait",
+            "fastrand",
             "hickory_proto",
             "hickory_server",
             "thiserror",

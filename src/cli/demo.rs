@@ -58,7 +58,7 @@ fn greet(server: &Server, config: &Config) -> anyhow::Result<()> {
     if let (Some(address), Some(domain)) = (server.dns.first(), config.domain.first()) {
         let at = format!("@{} -p {}", address.ip(), address.port());
         say(&format!("try: dig {at} inner-dns-net"))?;
-        say(&format!("     dig {at} inner-dns-net.{domain}"))?;
+        say(&format!("     dig {at} inner-dns-net.{}", domain.name))?;
     }
     Ok(())
 }

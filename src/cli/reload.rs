@@ -20,7 +20,8 @@ pub(super) async fn follow(args: ConfigArgs, mut config: Config, publisher: Publ
         Ok(hangup) => hangup,
         Err(error) => return tracing::warn!(%error, "cannot wait for SIGHUP"),
     };
-    let mut seen = stamps(&args, &config);
+    let mut in_force = stamps(&args, &config);
+    let mut seen = in_force.clone();
     let mut pace = tokio::time::interval(PACE);
     loop {
         let asked = tokio::select! {
@@ -28,10 +29,12 @@ pub(super) async fn follow(args: ConfigArgs, mut config: Config, publisher: Publ
             _ = pace.tick() => false,
         };
         let now = stamps(&args, &config);
-        if !asked && now == seen {
+        // Not before it has stayed the same for one pace: a file that is being written is not read.
+        let settled = now == std::mem::replace(&mut seen, now.clone());
+        if !asked && (now == in_force || !settled) {
             continue;
         }
-        seen = now;
+        in_force = now;
         match args.load().and_then(|new| Ok((policy(&new)?, new))) {
             Ok((policy, new)) => {
                 if let Some(key) = config.needs_restart(&new) {
@@ -39,7 +42,7 @@ pub(super) async fn follow(args: ConfigArgs, mut config: Config, publisher: Publ
                 }
                 publisher.set_policy(policy);
                 // The hosts file may be another one now.
-                seen = stamps(&args, &new);
+                in_force = stamps(&args, &new);
                 config = new;
                 tracing::info!("the configuration was read again and is in force");
             }

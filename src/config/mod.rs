@@ -3,8 +3,10 @@
 //! Nothing is read or opened here; whoever calls brings the file's text.
 
 mod records;
+mod selection;
 
 pub use records::{OneOrMany, RecordSetting};
+pub use selection::{DomainSetting, NameSetting};
 
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,10 +17,12 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::model::{
-    ContainerId, Domains, EngineUrl, Health, Name, NameError, Policy, Scope, StaticData,
-    StaticError, StaticNames, StaticRecord, StaticSet, UrlError,
+    Answers, ContainerId, Domains, EngineUrl, Health, Name, NameError, Order, Overrides, Policy,
+    Rules, Scope, Selection, StaticData, StaticError, StaticNames, StaticRecord, StaticSet,
+    UrlError,
 };
 use records::RECORD_KEYS;
+use selection::SELECTION_KEYS;
 
 /// What would be in force: every value is set, and valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,12 +33,12 @@ pub struct Config {
     pub http: SocketAddr,
     /// The engines to follow.
     pub docker: Vec<EngineUrl>,
-    /// The domains below which every name is valid too.
-    pub domain: Vec<Name>,
-    /// TTL of positive answers, in seconds.
-    pub ttl: u32,
-    /// What the health of endpoints means for an answer.
-    pub health: Health,
+    /// The domains below which every name is valid too, and how questions there are answered.
+    pub domain: Vec<DomainSetting>,
+    /// How some names are answered.
+    pub name: Vec<NameSetting>,
+    /// How all others are answered.
+    pub selection: Selection,
     /// What clients see that are no container.
     pub scope: Scope,
     /// Where clients that are no container reach the host; none is at the gateways.
@@ -64,8 +68,20 @@ pub struct Settings {
     pub docker: Vec<EngineUrl>,
     /// Make every name valid below this domain too [default: rr.internal]
     #[arg(long, value_name = "NAME", env = "NETALIAS_DOMAIN", value_delimiter = ',')]
-    #[serde(deserialize_with = "texts")]
-    pub domain: Vec<Name>,
+    pub domain: Vec<DomainSetting>,
+    /// How some names are answered; the file alone has them.
+    #[arg(skip)]
+    pub name: Vec<NameSetting>,
+    /// Which address comes first: rotate (each in turn), shuffle, weighted (by label) or sticky
+    /// (the same for the same client) [default: rotate]
+    #[arg(long, value_name = "ORDER", env = "NETALIAS_ORDER")]
+    #[serde(deserialize_with = "text")]
+    pub order: Option<Order>,
+    /// How many addresses there are: all, a number, sortproof (what a client sorts behind the
+    /// first one), or auto (sortproof where clients sort, else all) [default: auto]
+    #[arg(long, value_name = "ANSWERS", env = "NETALIAS_ANSWERS")]
+    #[serde(deserialize_with = "selection::answers")]
+    pub answers: Option<Answers>,
     /// TTL of positive answers [default: 0]
     #[arg(long, value_name = "SECONDS", env = "NETALIAS_TTL")]
     pub ttl: Option<u32>,
@@ -151,7 +167,7 @@ pub enum ConfigError {
     /// The engine named by the environment is none.
     #[error("DOCKER_HOST: {0}")]
     DockerHost(#[from] UrlError),
-    /// The default domain is no name.
+    /// A domain is no name.
     #[error("domain: {0}")]
     Domain(#[from] NameError),
 }
@@ -163,11 +179,14 @@ const DEFAULT_HTTP_PORT: u16 = 8053;
 const DEFAULT_DOCKER: &str = "unix:///var/run/docker.sock";
 const DEFAULT_DOMAIN: &str = "rr.internal";
 /// Every key of the file; the example file and a test hold the list to [`Settings`].
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 14] = [
     "listen",
     "http",
     "docker",
     "domain",
+    "name",
+    "order",
+    "answers",
     "ttl",
     "health",
     "scope",
@@ -192,14 +211,17 @@ impl Config {
         };
         let domain = match first_said([flags.domain, file.domain]) {
             Some(domains) => domains,
-            None => vec![Name::parse(DEFAULT_DOMAIN)?],
+            None => vec![DEFAULT_DOMAIN.parse()?],
         };
         let listen = first_said([flags.listen, file.listen]);
         let ttl = flags.ttl.or(file.ttl).unwrap_or_default();
         let record: Vec<Vec<StaticRecord>> =
             file.record.iter().map(RecordSetting::records).collect::<Result<_, _>>()?;
         let record = record.concat();
-        let ttls = record.iter().filter_map(|record| record.ttl).chain([ttl]);
+        let tables = file.name.iter().map(|name| name.selection);
+        let tables = domain.iter().map(|domain| domain.selection).chain(tables);
+        let ttls = tables.filter_map(|selection| selection.ttl).chain([ttl]);
+        let ttls = record.iter().filter_map(|record| record.ttl).chain(ttls);
         if let Some(ttl) = ttls.into_iter().find(|ttl| *ttl > MAX_TTL) {
             return Err(ConfigError::Ttl(ttl));
         }
@@ -208,8 +230,13 @@ impl Config {
             http: flags.http.or(file.http).unwrap_or_else(|| loopback(DEFAULT_HTTP_PORT)),
             docker,
             domain,
-            ttl,
-            health: flags.health.or(file.health).unwrap_or_default(),
+            name: file.name,
+            selection: Selection {
+                order: flags.order.or(file.order).unwrap_or_default(),
+                answers: flags.answers.or(file.answers).unwrap_or_default(),
+                ttl,
+                health: flags.health.or(file.health).unwrap_or_default(),
+            },
             scope: flags.scope.or(file.scope).unwrap_or_default(),
             host_address: first_said([flags.host_address, file.host_address]).unwrap_or_default(),
             hosts: flags.hosts.or(file.hosts),
@@ -230,15 +257,27 @@ impl Config {
             all.extend(records::hosts(&path.display().to_string(), text)?);
         }
         Ok(Policy {
-            ttl: self.ttl,
-            health: self.health,
-            domains: Domains::new(self.domain.clone()),
+            rules: self.rules(),
+            domains: Domains::new(self.domain.iter().map(|domain| domain.name.clone()).collect()),
             scope: self.scope.clone(),
             own,
             host: (!self.host_address.is_empty())
                 .then(|| Arc::new(StaticSet::of_addresses(Name::root(), &self.host_address))),
             statics: StaticNames::new(&all)?,
         })
+    }
+
+    fn rules(&self) -> Rules {
+        let Selection { order, answers, ttl, health } = self.selection;
+        let general = Overrides {
+            order: Some(order),
+            answers: Some(answers),
+            ttl: Some(ttl),
+            health: Some(health),
+        };
+        let domains = self.domain.iter().map(|domain| (domain.name.clone(), domain.selection));
+        let names = self.name.iter().map(|name| (name.name.clone(), name.selection));
+        Rules { general, domains: domains.collect(), names: names.collect() }
     }
 
     /// The first key that cannot change while running and is different in `other`.
@@ -267,9 +306,10 @@ impl Config {
                 "docker = {}",
                 list(&self.docker.iter().map(EngineUrl::as_str).collect::<Vec<_>>())
             ),
-            format!("domain = {}", list(&self.domain)),
-            format!("ttl    = {}", self.ttl),
-            format!("health = \"{}\"", self.health),
+            format!("order  = \"{}\"", self.selection.order),
+            format!("answers = \"{}\"", self.selection.answers),
+            format!("ttl    = {}", self.selection.ttl),
+            format!("health = \"{}\"", self.selection.health),
             format!("scope  = \"{}\"", self.scope),
             format!("log    = \"{}\"", self.log.as_str()),
         ];
@@ -277,7 +317,22 @@ impl Config {
             .then(|| format!("host_address = {}", list(&self.host_address)));
         let hosts = self.hosts.iter().map(|path| format!("hosts  = \"{}\"", path.display()));
         let records = self.record.iter().map(record_table);
-        lines.into_iter().chain(host).chain(hosts).chain(records).collect::<Vec<_>>().join("\n")
+        let names = self.name.iter();
+        let names = names.map(|n| selection::table("name", &n.name.to_string(), n.selection));
+        let plain = self.domain.iter().all(|domain| domain.selection == Overrides::default());
+        let names_alone: Vec<&Name> = self.domain.iter().map(|domain| &domain.name).collect();
+        let domain_list = plain.then(|| format!("domain = {}", list(&names_alone)));
+        let domains = self.domain.iter().filter(|_| !plain);
+        let domains = domains.map(|d| selection::table("domain", &d.name.to_string(), d.selection));
+        let records = domains.chain(names).chain(records);
+        lines
+            .into_iter()
+            .chain(domain_list)
+            .chain(host)
+            .chain(hosts)
+            .chain(records)
+            .collect::<Vec<_>>()
+            .join("\n")
             + "\n"
     }
 }
@@ -314,10 +369,15 @@ impl Settings {
                 nearest: nearest(key.get_ref(), keys),
             })
         };
-        let records = table.get_ref().get("record").and_then(|value| value.get_ref().as_array());
-        let mut records = records.into_iter().flatten().filter_map(|r| r.get_ref().as_table());
-        let in_records = records.find_map(|record| unknown(record, &RECORD_KEYS));
-        if let Some(error) = unknown(table.get_ref(), &KEYS).or(in_records) {
+        let in_tables = |key: &str, keys: &'static [&'static str]| {
+            let tables = table.get_ref().get(key).and_then(|value| value.get_ref().as_array());
+            let mut tables = tables.into_iter().flatten().filter_map(|t| t.get_ref().as_table());
+            tables.find_map(|table| unknown(table, keys))
+        };
+        let in_tables = in_tables("record", &RECORD_KEYS)
+            .or_else(|| in_tables("domain", &SELECTION_KEYS))
+            .or_else(|| in_tables("name", &SELECTION_KEYS));
+        if let Some(error) = unknown(table.get_ref(), &KEYS).or(in_tables) {
             return Err(error);
         }
         toml::from_str(text).map_err(|error| invalid(&error))
@@ -394,15 +454,16 @@ mod tests {
         for key in KEYS {
             // What has no default stands in a comment.
             let shown = [format!("{key} = "), format!("# {key} = "), format!("# [[{key}]]")];
-            let lines = EXAMPLE.lines().filter(|l| shown.iter().any(|s| l.starts_with(s)));
-            assert_eq!(lines.count(), 1, "{key}");
+            assert!(EXAMPLE.lines().any(|l| shown.iter().any(|s| l.starts_with(s))), "{key}");
         }
-        // The commented keys are valid, too.
-        let commented = EXAMPLE.replace("# hosts = ", "hosts = ");
-        let (_, record) = commented.split_once("# [[record]]").unwrap();
-        let record = record.replace("\n#   ", "\n");
-        let file = Settings::from_toml("record", &format!("[[record]]{record}")).unwrap();
+        // The commented tables are valid, too.
+        let (_, tables) = EXAMPLE.split_once("# [[domain]]\n").unwrap();
+        let tables = tables.lines().filter(|l| l.starts_with("#   ") || l.starts_with("# [["));
+        let tables: Vec<&str> = tables.map(|line| &line[2..]).collect();
+        let text = format!("[[domain]]\n{}", tables.join("\n"));
+        let file = Settings::from_toml("tables", &text).unwrap();
         let config = Config::new(Settings::default(), file, None).unwrap();
+        assert_eq!((config.domain.len(), config.name.len(), config.record.len()), (1, 1, 2));
         assert!(config.policy(None, None).is_ok());
     }
 
@@ -411,13 +472,16 @@ mod tests {
         let flags = Settings {
             listen: vec!["[::1]:53".parse().unwrap(), "10.0.0.1:53".parse().unwrap()],
             ttl: Some(5),
+            answers: Some("sortproof".parse().unwrap()),
             health: Some(Health::Require),
             scope: Some("netlb,shop".parse().unwrap()),
             hosts: Some("/etc/hosts".into()),
             host_address: vec!["192.168.1.5".parse().unwrap(), "fd00::5".parse().unwrap()],
             ..Settings::default()
         };
-        let records = "[[record]]\nname = \"*.x.test\"\ntype = \"txt\"\nvalue = \"a\\\"b\"\n\
+        let records = "[[domain]]\nname = \"one.internal\"\nanswers = 1\n\
+                       [[name]]\nname = \"web-*\"\norder = \"sticky\"\nttl = 3\n\
+                       [[record]]\nname = \"*.x.test\"\ntype = \"txt\"\nvalue = \"a\\\"b\"\n\
                        [[record]]\nname = \"y.test\"\ntype = \"CNAME\"\nvalue = \"web\"\nttl = 9\n";
         let file = Settings::from_toml("records", records).unwrap();
         let config = Config::new(flags, file, None).unwrap();
@@ -451,6 +515,12 @@ mod tests {
                 "f:1: \"docker.sock\" is no engine: write unix:///PATH or tcp://HOST:PORT",
             ),
             ("domain = [\"a..b\"]", "f:1: a label is empty"),
+            (
+                "[[domain]]\nname = \"a\"\nanswer = 1",
+                "f:3: unknown key \"answer\"; did you mean \"answers\"?",
+            ),
+            ("[[name]]\nname = \"a*b*\"", "f:1: \"a*b*\": a pattern is a name with one * at most"),
+            ("answers = 0", "f:1: \"0\" is not one of auto, all, sortproof, or a number"),
             ("[[record]]\nnam = 1", "f:2: unknown key \"nam\"; did you mean \"name\"?"),
         ] {
             let error = Settings::from_toml("f", text).unwrap_err().to_string();

@@ -7,7 +7,7 @@ use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{DNSClass, Name as WireName, RData, Record, RecordType as WireType};
 
 use super::Service;
-use crate::model::{self, Decision, Found, Outcome, RecordType, Zone, decide};
+use crate::model::{self, Asker, Decision, Outcome, Question, RecordType, Zone, decide};
 use crate::status::Counter;
 
 /// TTL and MINIMUM of the SOA in negative answers, in seconds (RFC 2308 section 5). Zero, since a
@@ -42,17 +42,16 @@ pub(super) fn answer(query: &Query, client: IpAddr, service: &Service) -> Answer
     let qtype = record_type(query.query_type());
     let mut answer = Answer { authoritative: true, ..Answer::default() };
     let mut owner = query.name().clone();
+    let mut asker = Asker { address: client, v4: None, v6: None, chance: fastrand::u64(..) };
     for _ in 0..=MAX_CHAIN {
         // Completeness is read before the look-up: what is published in between can then only
         // turn a SERVFAIL into the truth, never a name that exists into NXDOMAIN.
         let complete = service.directory.is_complete();
-        let lookup = service.directory.lookup(client, &name, &policy);
-        let Decision { outcome, reason } = decide(&lookup.zone, &lookup.found, qtype, complete);
+        let lookup = service.directory.lookup(&mut asker, &name, &policy);
+        let (zone, found) = (&lookup.zone, &lookup.found);
+        let question = Question { zone, found, qtype, asker: &asker };
+        let Decision { outcome, ttl, reason } = decide(&question, &policy, complete);
         tracing::debug!(%client, %name, r#type = %query.query_type(), %reason, "answered");
-        let ttl = match &lookup.found {
-            Found::Static(set) => set.ttl.unwrap_or(policy.ttl),
-            _ => policy.ttl,
-        };
         match outcome {
             Outcome::Cname(target) => {
                 let canonical = wire(&target);

@@ -80,7 +80,7 @@ fn entry(set: &Arc<RecordSet>) -> NameEntry {
     });
     NameEntry {
         name: set.owner.to_string(),
-        network: set.network_name.to_string(),
+        network: set.place.name.to_string(),
         endpoints: endpoints.collect(),
     }
 }

@@ -3,7 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::{Condition, Container, ContainerId, Name, NameSource, Network, NetworkId, Port, View};
+use super::{
+    Asker, Condition, Container, ContainerId, Name, NameSource, Network, NetworkId, Overrides,
+    Port, Rank, View,
+};
 
 /// One thing that a source knows now. It is a state, not a step: saying it twice changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +54,20 @@ pub struct Client {
     pub view: View,
     /// On which network it has the address, and its first name: what the address points back to.
     pub hosts: Vec<(NetworkId, Name)>,
+    /// All its addresses, by network.
+    pub addresses: Vec<(NetworkId, IpAddr)>,
+}
+
+impl Client {
+    /// Adds the client's own addresses on a network.
+    pub fn introduce(&self, asker: &mut Asker, network: &NetworkId) {
+        for (_, address) in self.addresses.iter().filter(|(on, _)| on == network) {
+            match address {
+                IpAddr::V4(v4) => asker.v4 = Some(*v4),
+                IpAddr::V6(v6) => asker.v6 = Some(*v6),
+            }
+        }
+    }
 }
 
 /// An endpoint as a member of a record set.
@@ -72,6 +89,12 @@ pub struct Member {
     pub through_host: bool,
     /// Whether it can take clients.
     pub condition: Condition,
+    /// How it is preferred.
+    pub rank: Rank,
+    /// How often it comes first where weights count.
+    pub weight: u8,
+    /// What its labels say about selection.
+    pub labels: Overrides,
     /// The ports it exposes.
     pub ports: Arc<[Port]>,
 }

@@ -34,6 +34,13 @@ pub enum Clash {
         /// Where.
         network: String,
     },
+    /// The labels of its containers disagree about how it is answered; most of them decide.
+    Labels {
+        /// Whose labels.
+        containers: String,
+        /// Where.
+        network: String,
+    },
 }
 
 /// Finds them among all sets, ordered by name and network.
@@ -44,6 +51,7 @@ pub fn collisions(
     policy: &Policy,
 ) -> Vec<Collision> {
     let mut found: Vec<Collision> = sets.iter().filter_map(|set| shared_own_name(set)).collect();
+    found.extend(sets.iter().filter(|set| set.labels_differ).map(|set| labels_differ(set)));
     for same_name in sets.chunk_by(|a, b| a.owner == b.owner) {
         found.extend(two_networks(same_name));
         found.extend(against_configuration(&same_name[0], policy));
@@ -61,8 +69,19 @@ fn shared_own_name(set: &RecordSet) -> Option<Collision> {
     let owner = set.members.iter().find(|member| member.source.is_own())?;
     let other = set.members.iter().find(|member| member.container != owner.container)?;
     let (owner, other) = (owner.name.to_string(), other.name.to_string());
-    let network = set.network_name.to_string();
+    let network = set.place.name.to_string();
     Some(Collision { name: set.owner.clone(), clash: Clash::Together { owner, other, network } })
+}
+
+fn labels_differ(set: &RecordSet) -> Collision {
+    let containers = container_names(set);
+    let network = set.place.name.to_string();
+    Collision { name: set.owner.clone(), clash: Clash::Labels { containers, network } }
+}
+
+fn container_names(set: &RecordSet) -> String {
+    let names: Vec<&str> = set.members.iter().map(|member| &*member.name).collect();
+    names.join(", ")
 }
 
 /// One alias on two networks, for different containers: a client of both gets the first one's.
@@ -73,10 +92,7 @@ fn two_networks(sets: &[Arc<RecordSet>]) -> Option<Collision> {
     let is_host = |set: &RecordSet| set.members.iter().all(is_host);
     let first = sets.iter().find(|set| !is_host(set))?;
     let other = sets.iter().find(|set| !is_host(set) && ids(set) != ids(first))?;
-    let owner = |set: &RecordSet| {
-        let names: Vec<&str> = set.members.iter().map(|member| &*member.name).collect();
-        format!("{} on {}", names.join(", "), set.network_name)
-    };
+    let owner = |set: &RecordSet| format!("{} on {}", container_names(set), set.place.name);
     Some(hides(&first.owner, owner(first), owner(other)))
 }
 
@@ -86,7 +102,7 @@ fn against_configuration(set: &RecordSet, policy: &Policy) -> Option<Collision> 
     let configured = policy.statics.owners().any(|owner| *owner == set.owner);
     let apex = policy.domains.iter().any(|domain| *domain == set.owner);
     let member = set.members.first().filter(|_| configured || apex)?;
-    let owner = format!("{} on {}", member.name, set.network_name);
+    let owner = format!("{} on {}", member.name, set.place.name);
     let (answers, hidden) = if configured {
         ("the configuration's record".to_owned(), owner)
     } else {
@@ -110,6 +126,9 @@ impl fmt::Display for Collision {
         match &self.clash {
             Clash::Hides { answers, hidden } => {
                 write!(f, "{name}: {answers} answers, and hides {hidden}")
+            }
+            Clash::Labels { containers, network } => {
+                write!(f, "{name}: the labels of {containers} on {network} disagree; most decide")
             }
             Clash::Together { owner, other, network } => {
                 write!(f, "{name}: the name of {owner} and an alias of {other} on {network}")

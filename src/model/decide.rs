@@ -4,16 +4,17 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::{Member, Name, RecordSet, Service, StaticSet};
+use super::{Asker, Health, Member, Name, Policy, RecordSet, Service, StaticSet, choose};
 
 /// Decides the answer. `complete` says whether every source has given its first complete list;
 /// before that nobody can know that a name does not exist.
 #[must_use]
-pub fn decide(zone: &Zone, found: &Found, qtype: RecordType, complete: bool) -> Decision {
+pub fn decide(question: &Question, policy: &Policy, complete: bool) -> Decision {
+    let Question { zone, found, qtype, asker } = *question;
     let (outcome, reason) = match found {
-        Found::Set(set) => return from_set(set, qtype),
-        Found::Service(service, set) => return from_service(zone, service, set, qtype),
-        Found::Static(set) => return from_statics(set, qtype),
+        Found::Set(set) => return from_set(zone, set, qtype, policy, asker),
+        Found::Service(service, set) => from_service(zone, service, set, qtype),
+        Found::Static(set) => return from_statics(set, qtype, policy),
         Found::Pointer(host) => match qtype {
             RecordType::Ptr | RecordType::Any => (Outcome::Ptr(host.clone()), Reason::Address),
             _ => (Outcome::NoData, Reason::NoSuchType),
@@ -28,7 +29,20 @@ pub fn decide(zone: &Zone, found: &Found, qtype: RecordType, complete: bool) -> 
         Found::Nothing if *zone == Zone::Foreign => (Outcome::Refused, Reason::NotOurs),
         Found::Nothing => (Outcome::NxDomain, Reason::Unknown),
     };
-    Decision { outcome, reason }
+    Decision { outcome, ttl: policy.rules.general.resolved().ttl, reason }
+}
+
+/// A question, and what is known of its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The zone that the name is in.
+    pub zone: &'a Zone,
+    /// What is there.
+    pub found: &'a Found,
+    /// What is asked for.
+    pub qtype: RecordType,
+    /// Who asks.
+    pub asker: &'a Asker,
 }
 
 /// What to answer, and why.
@@ -36,6 +50,8 @@ pub fn decide(zone: &Zone, found: &Found, qtype: RecordType, complete: bool) -> 
 pub struct Decision {
     /// The answer.
     pub outcome: Outcome,
+    /// TTL of its records, in seconds; negative answers have their own.
+    pub ttl: u32,
     /// Its reason, for people.
     pub reason: Reason,
 }
@@ -160,20 +176,32 @@ pub enum RecordType {
     Other,
 }
 
-fn from_set(set: &RecordSet, qtype: RecordType) -> Decision {
+fn from_set(
+    zone: &Zone,
+    set: &RecordSet,
+    qtype: RecordType,
+    policy: &Policy,
+    asker: &Asker,
+) -> Decision {
+    let domain = match zone {
+        Zone::Domain(domain) => Some(domain),
+        _ => None,
+    };
+    let selection = policy.rules.selection(domain, &set.owner, set.labels);
+    let clients_sort = set.place.dual_stack;
     let qtype = match qtype {
-        RecordType::Any if set.v4.addresses().is_empty() => RecordType::Aaaa,
+        RecordType::Any if set.v4.is_empty() => RecordType::Aaaa,
         RecordType::Any => RecordType::A,
         other => other,
     };
     let (outcome, answered) = match qtype {
         RecordType::A => {
-            let addresses = set.v4.rotate();
+            let addresses = choose(&set.v4, selection, clients_sort, asker);
             let answered = addresses.len();
             (Outcome::A(addresses), answered)
         }
         RecordType::Aaaa => {
-            let addresses = set.v6.rotate();
+            let addresses = choose(&set.v6, selection, clients_sort, asker);
             let answered = addresses.len();
             (Outcome::Aaaa(addresses), answered)
         }
@@ -184,51 +212,58 @@ fn from_set(set: &RecordSet, qtype: RecordType) -> Decision {
         }
         _ => (Outcome::NoData, 0),
     };
+    let ttl = selection.ttl;
     if answered == 0 {
-        return Decision { outcome: Outcome::NoData, reason: Reason::NoSuchType };
+        return Decision { outcome: Outcome::NoData, ttl, reason: Reason::NoSuchType };
     }
-    Decision { outcome, reason: Reason::Endpoints { known: set.members.len(), answered } }
+    Decision { outcome, ttl, reason: Reason::Endpoints { known: set.members.len(), answered } }
 }
 
 /// The strings of an endpoint's TXT record.
 fn describe(set: &RecordSet, member: &Member) -> Vec<String> {
     vec![
         format!("container={}", member.name),
-        format!("network={}", set.network_name),
+        format!("network={}", set.place.name),
         format!("health={}", member.condition.as_str()),
     ]
 }
 
-fn from_statics(set: &StaticSet, qtype: RecordType) -> Decision {
+fn from_statics(set: &StaticSet, qtype: RecordType, policy: &Policy) -> Decision {
+    let ttl = set.ttl.unwrap_or_else(|| policy.rules.general.resolved().ttl);
     if let Some(target) = &set.cname {
-        return Decision { outcome: Outcome::Cname(target.clone()), reason: Reason::Configured };
+        let outcome = Outcome::Cname(target.clone());
+        return Decision { outcome, ttl, reason: Reason::Configured };
     }
     let outcome = match qtype {
-        RecordType::A | RecordType::Any if !set.v4.addresses().is_empty() => {
-            Outcome::A(set.v4.rotate())
+        RecordType::A | RecordType::Any if !set.v4.is_empty() => {
+            Outcome::A(set.v4.rotate(Health::Ignore))
         }
-        RecordType::Aaaa | RecordType::Any if !set.v6.addresses().is_empty() => {
-            Outcome::Aaaa(set.v6.rotate())
+        RecordType::Aaaa | RecordType::Any if !set.v6.is_empty() => {
+            Outcome::Aaaa(set.v6.rotate(Health::Ignore))
         }
         RecordType::Txt | RecordType::Any if !set.texts.is_empty() => {
             Outcome::Txt(set.texts.iter().map(|text| vec![text.clone()]).collect())
         }
-        _ => return Decision { outcome: Outcome::NoData, reason: Reason::NoSuchType },
+        _ => return Decision { outcome: Outcome::NoData, ttl, reason: Reason::NoSuchType },
     };
-    Decision { outcome, reason: Reason::Configured }
+    Decision { outcome, ttl, reason: Reason::Configured }
 }
 
 /// SRV records of the endpoints that may be answered and have the port. Targets are qualified by
 /// their network, and by the question's domain, so that each resolves to one container.
-fn from_service(zone: &Zone, service: &Service, set: &RecordSet, qtype: RecordType) -> Decision {
+fn from_service(
+    zone: &Zone,
+    service: &Service,
+    set: &RecordSet,
+    qtype: RecordType,
+) -> (Outcome, Reason) {
     let Some(wanted) = &service.port else {
         let any = set.members.iter().flat_map(|m| m.ports.iter()).any(|port| service.fits(port));
-        let (outcome, reason) = if any {
+        return if any {
             (Outcome::NoData, Reason::OnlyNamesBelow)
         } else {
             (Outcome::NxDomain, Reason::NoSuchPort)
         };
-        return Decision { outcome, reason };
     };
     let mut records = Vec::new();
     for member in set.members.iter().filter(|member| set.answers(member)) {
@@ -239,19 +274,18 @@ fn from_service(zone: &Zone, service: &Service, set: &RecordSet, qtype: RecordTy
         }
     }
     let answered = records.len();
-    let (outcome, reason) = match qtype {
+    match qtype {
         _ if answered == 0 => (Outcome::NxDomain, Reason::NoSuchPort),
         RecordType::Srv | RecordType::Any => {
             (Outcome::Srv(records), Reason::Endpoints { known: set.members.len(), answered })
         }
         _ => (Outcome::NoData, Reason::NoSuchType),
-    };
-    Decision { outcome, reason }
+    }
 }
 
 /// `container.network`, below the domain where the question was.
 fn target(zone: &Zone, set: &RecordSet, member: &Member) -> Option<Name> {
-    let network = Name::parse(&set.network_name).ok()?;
+    let network = Name::parse(&set.place.name).ok()?;
     let target = member.host.below(&network).ok()?;
     match zone {
         Zone::Domain(domain) => target.below(domain).ok(),

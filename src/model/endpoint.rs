@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::Name;
+use super::{Name, Overrides, Place};
 
 /// One running container, whole: a newer one replaces it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,10 +19,24 @@ pub struct Container {
     pub names: Vec<(Name, NameSource)>,
     /// Whether it can take clients.
     pub condition: Condition,
+    /// What its labels say about it.
+    pub labels: Labels,
     /// How it is reached.
     pub reach: Reach,
     /// The ports it exposes.
     pub ports: Arc<[Port]>,
+}
+
+/// What a container's labels say about how it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Labels {
+    /// `netalias.order`, `.answers`, `.ttl` and `.health`.
+    pub selection: Overrides,
+    /// `netalias.weight`, 1 without it.
+    pub weight: u8,
+    /// `netalias.publish-not-ready=true`: it counts as ready before it is healthy, for clusters
+    /// whose members must find each other first.
+    pub publish_not_ready: bool,
 }
 
 /// Where a name comes from.
@@ -129,6 +143,8 @@ pub enum Condition {
     Unhealthy,
     /// Frozen by `docker pause`.
     Paused,
+    /// Its stop signal has been sent.
+    Draining,
 }
 
 /// The order in which endpoints are preferred, best first.
@@ -138,7 +154,7 @@ pub enum Rank {
     Ready,
     /// Not yet known to be healthy.
     Starting,
-    /// Unhealthy or paused.
+    /// Unhealthy, paused or draining.
     Unfit,
 }
 
@@ -155,6 +171,25 @@ impl Endpoint {
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
         let v4 = self.v4.map(IpAddr::V4);
         v4.into_iter().chain(self.v6.map(IpAddr::V6))
+    }
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self { selection: Overrides::default(), weight: 1, publish_not_ready: false }
+    }
+}
+
+impl Container {
+    /// How its endpoints are preferred.
+    #[must_use]
+    pub fn rank(&self) -> Rank {
+        match self.condition {
+            Condition::Starting | Condition::Unhealthy if self.labels.publish_not_ready => {
+                Rank::Ready
+            }
+            condition => condition.rank(),
+        }
     }
 }
 
@@ -183,6 +218,14 @@ impl NameSource {
 }
 
 impl Network {
+    /// What its record sets know of it.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        let has = |v4: bool| self.subnets.iter().any(|subnet| subnet.address.is_ipv4() == v4);
+        let dual_stack = has(true) && has(false);
+        Place { network: self.id.clone(), name: self.name.clone(), dual_stack }
+    }
+
     /// The gateway as an endpoint of the host.
     #[must_use]
     pub fn gateway(&self) -> Endpoint {
@@ -205,7 +248,7 @@ impl Condition {
         match self {
             Self::Running | Self::Healthy => Rank::Ready,
             Self::Starting => Rank::Starting,
-            Self::Unhealthy | Self::Paused => Rank::Unfit,
+            Self::Unhealthy | Self::Paused | Self::Draining => Rank::Unfit,
         }
     }
 
@@ -218,6 +261,7 @@ impl Condition {
             Self::Starting => "starting",
             Self::Unhealthy => "unhealthy",
             Self::Paused => "paused",
+            Self::Draining => "draining",
         }
     }
 }

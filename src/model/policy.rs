@@ -3,15 +3,13 @@
 
 use std::sync::Arc;
 
-use super::{ContainerId, Domains, Health, Scope, StaticNames, StaticSet};
+use super::{ContainerId, Domains, Rules, Scope, StaticNames, StaticSet};
 
 /// How questions are answered.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    /// TTL of positive answers, in seconds.
-    pub ttl: u32,
-    /// What the health of endpoints means.
-    pub health: Health,
+    /// In which order, how many, for how long and of what health addresses are answered.
+    pub rules: Rules,
     /// The own domains.
     pub domains: Domains,
     /// What clients see that are no container.

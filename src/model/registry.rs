@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::{
-    Change, Client, Condition, Container, ContainerId, Endpoint, Member, Name, NameSource, Network,
-    NetworkId, Reach, Update, View,
+    Change, Client, Condition, Container, ContainerId, Endpoint, Labels, Member, Name, NameSource,
+    Network, NetworkId, Reach, Update, View,
 };
 
 /// Everything the sources have said. The directory is what its updates say, and nothing more.
@@ -284,6 +284,7 @@ impl Registry {
         let owners = self.clients.get(&address).filter(|owners| !owners.is_empty())?;
         let mut networks = Vec::new();
         let mut hosts = Vec::new();
+        let mut addresses = Vec::new();
         for id in owners {
             let (Some(container), Some(standing)) =
                 (self.containers.get(id), self.standing.get(id))
@@ -291,6 +292,7 @@ impl Registry {
                 continue;
             };
             for (own, network) in &standing.addresses {
+                addresses.push((network.clone(), *own));
                 let links = container.endpoints_on(network).flat_map(|endpoint| &endpoint.links);
                 let links: Vec<_> = links.cloned().collect();
                 networks.extend(self.networks.get(network).map(|network| (network, links)));
@@ -306,7 +308,7 @@ impl Registry {
         hosts.sort_by_key(|(shares, ..)| *shares);
         let seen = networks.iter().map(|(network, links)| (*network, &links[..])).collect();
         let hosts = hosts.into_iter().map(|(_, network, host)| (network, host)).collect();
-        Some(Client { view: View::of_container(seen), hosts })
+        Some(Client { view: View::of_container(seen), hosts, addresses })
     }
 }
 
@@ -332,6 +334,9 @@ impl Standing {
                 v6: endpoint.v6,
                 through_host,
                 condition: container.condition,
+                rank: container.rank(),
+                weight: container.labels.weight,
+                labels: container.labels.selection,
                 ports: container.ports.clone(),
             };
             let key = (endpoint.network.clone(), name.clone());
@@ -376,6 +381,7 @@ fn standing_of_host(id: &ContainerId, network: &Network) -> Standing {
             .filter_map(|name| Some((Name::parse(name).ok()?, NameSource::Host)))
             .collect(),
         condition: Condition::Running,
+        labels: Labels::default(),
         reach: Reach::Host,
         ports: [].into(),
     };

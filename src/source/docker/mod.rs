@@ -121,7 +121,7 @@ impl Watcher {
     fn publish(&mut self, target: &Target, Looked { networks, change, invalid }: Looked) {
         for name in invalid {
             if self.agenda.complain_about(target, &name) {
-                tracing::warn!(container = %target, name, "not a valid name, left out");
+                tracing::warn!(container = %target, name, "not a valid name or label, left out");
                 self.status.invalid_names.increment();
             }
         }

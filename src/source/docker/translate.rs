@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState, EndpointSettings, EventMessage, EventMessageTypeEnum,
@@ -11,7 +12,7 @@ use bollard::models::{
 use super::Target;
 use super::engine::Seen;
 use crate::model::{
-    Change, Condition, Container, ContainerId, Endpoint, Link, Name, NameSource, Network,
+    Change, Condition, Container, ContainerId, Endpoint, Labels, Link, Name, NameSource, Network,
     NetworkId, Port, Reach, Subnet,
 };
 
@@ -28,7 +29,7 @@ pub(super) fn container(id: &ContainerId, inspect: ContainerInspectResponse) -> 
     let gone = Translated { change: Change::ContainerGone(id.clone()), invalid: Vec::new() };
     let state = inspect.state.unwrap_or_default();
     let config = inspect.config.unwrap_or_default();
-    let labels = Labels::read(config.labels.unwrap_or_default());
+    let labels = Spoken::read(config.labels.unwrap_or_default());
     if state.running != Some(true) || labels.ignore {
         return gone;
     }
@@ -42,7 +43,7 @@ pub(super) fn container(id: &ContainerId, inspect: ContainerInspectResponse) -> 
     names.add(id.short(), NameSource::ShortId);
     names.add(&hostname, NameSource::Hostname);
     labels.aliases.iter().for_each(|alias| names.add(alias, NameSource::Label));
-    let mut invalid = names.invalid;
+    let mut invalid = [names.invalid, labels.invalid].concat();
     let links = host_config.links.unwrap_or_default();
     let reach = match host_config.network_mode.as_deref().unwrap_or_default() {
         "host" => Reach::Host,
@@ -58,6 +59,7 @@ pub(super) fn container(id: &ContainerId, inspect: ContainerInspectResponse) -> 
         name: name.into(),
         names: names.valid,
         condition: condition(&state),
+        labels: labels.answers,
         reach,
         ports: ports(&config.exposed_ports.unwrap_or_default(), &labels.ports).into(),
     };
@@ -216,19 +218,38 @@ fn ports(exposed: &[String], named: &[(String, String)]) -> Vec<Port> {
 }
 
 /// What the labels of a container say to us.
-struct Labels {
+struct Spoken {
     ignore: bool,
+    answers: Labels,
     aliases: Vec<String>,
     /// Service names with their ports, `("http", "80/tcp")`.
     ports: Vec<(String, String)>,
+    /// Labels of ours whose value cannot be read.
+    invalid: Vec<String>,
 }
 
-impl Labels {
+impl Spoken {
+    /// A value that cannot be read is as if it was not there, but named.
     fn read(labels: HashMap<String, String>) -> Self {
-        let mut read = Self { ignore: false, aliases: Vec::new(), ports: Vec::new() };
+        let mut read = Self {
+            ignore: false,
+            answers: Labels::default(),
+            aliases: Vec::new(),
+            ports: Vec::new(),
+            invalid: Vec::new(),
+        };
         for (key, value) in labels {
             match key.strip_prefix("netalias.") {
                 Some("ignore") => read.ignore = value == "true",
+                Some("publish-not-ready") => read.answers.publish_not_ready = value == "true",
+                Some("weight") => {
+                    let weight = value.parse().ok().filter(|weight| *weight > 0);
+                    read.answers.weight = weight.unwrap_or_else(|| read.complain(&key, &value));
+                }
+                Some("order") => read.answers.selection.order = read.parsed(&key, &value),
+                Some("answers") => read.answers.selection.answers = read.parsed(&key, &value),
+                Some("ttl") => read.answers.selection.ttl = read.parsed(&key, &value),
+                Some("health") => read.answers.selection.health = read.parsed(&key, &value),
                 Some("alias") => {
                     let aliases = value.split(',').map(str::trim).filter(|text| !text.is_empty());
                     read.aliases = aliases.map(str::to_owned).collect();
@@ -242,6 +263,20 @@ impl Labels {
         }
         read.ports.sort_unstable();
         read
+    }
+
+    fn parsed<T: FromStr>(&mut self, key: &str, value: &str) -> Option<T> {
+        let parsed = value.parse().ok();
+        if parsed.is_none() {
+            self.invalid.push(format!("{key}={value}"));
+        }
+        parsed
+    }
+
+    /// Names a weight that is none, and gives the weight that is then in force.
+    fn complain(&mut self, key: &str, value: &str) -> u8 {
+        self.invalid.push(format!("{key}={value}"));
+        Labels::default().weight
     }
 }
 

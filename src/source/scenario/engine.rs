@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::parse::{Attach, Command, Create, Run, Verb};
 use crate::model::{
-    Change, Condition, Container, ContainerId, Endpoint, Name, NameSource, Network, NetworkId,
-    Reach, Subnet,
+    Change, Condition, Container, ContainerId, Endpoint, Labels, Name, NameSource, Network,
+    NetworkId, Reach, Subnet,
 };
 
 /// The books of the engine: networks, containers and who has which address.
@@ -364,6 +364,7 @@ impl Engine {
             name: Arc::from(record.name.as_str()),
             names: record.names(id),
             condition: if paused { Condition::Paused } else { Condition::Running },
+            labels: Labels::default(),
             reach: Reach::Endpoints(record.attachments.iter().map(Attachment::endpoint).collect()),
             ports: [].into(),
         })
