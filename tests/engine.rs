@@ -38,7 +38,7 @@ fn main() {
         }
     };
     let mut trials = scenarios(docker);
-    let own: [(&str, Test); 7] = [
+    let own: [(&str, Test); 8] = [
         ("a_change_is_in_the_answer_within_100_ms", a_change_is_in_the_answer_within_100_ms),
         ("two_containers_swap_addresses", two_containers_swap_addresses),
         ("containers_die_while_they_are_looked_at", containers_die_while_they_are_looked_at),
@@ -46,6 +46,7 @@ fn main() {
         ("an_engine_that_comes_later_is_found", an_engine_that_comes_later_is_found),
         ("a_paused_and_an_unhealthy_container", a_paused_and_an_unhealthy_container),
         ("every_source_of_names", every_source_of_names),
+        ("a_stopping_container_gets_no_new_clients", a_stopping_container_gets_no_new_clients),
     ];
     for (name, test) in own {
         let trial = Trial::test(name, move || {
@@ -236,6 +237,60 @@ fn a_paused_and_an_unhealthy_container(docker: &Docker) {
     let mut all = vec![address("nt-well"), address("nt-frozen"), address("nt-ill")];
     all.sort_unstable();
     until("all are answered", || (addresses(&process, "nt-f") == all).then_some(()));
+}
+
+/// From the stop signal on, through the whole grace period; other signals change nothing.
+fn a_stopping_container_gets_no_new_clients(docker: &Docker) {
+    docker.network(&["--subnet", "10.213.27.0/24", "nt-drain"]);
+    // Its process 1 has no handlers, so that TERM and QUIT pass by and the grace period is long.
+    let slow = ["--network", "nt-drain", "--network-alias", "nt-d", "--stop-timeout", "60"];
+    let start = |name: &str, more: &[&str]| {
+        docker.sleeper(&[&slow[..], &["--name", name], more].concat());
+        address_of(docker, name, "nt-drain")
+    };
+    let (stays, term) = (start("nt-stays", &[]), start("nt-term", &[]));
+    let quit = start("nt-quit", &["--stop-signal", "SIGQUIT"]);
+    let process = serve();
+    let answered = |addresses_wanted: &[IpAddr]| {
+        let mut wanted = addresses_wanted.to_vec();
+        wanted.sort_unstable();
+        let ((), time) =
+            until("the answer", || (addresses(&process, "nt-d") == wanted).then_some(()));
+        time
+    };
+    answered(&[stays, term, quit]);
+    for signal in ["HUP", "USR1", "CONT"] {
+        docker.run(&["kill", "-s", signal, "nt-stays"]);
+    }
+    docker.run(&["kill", "-s", "TERM", "nt-quit"]);
+    let mut stop = Command::new("docker").args(["stop", "nt-term"]).spawn().expect("docker");
+    let time = answered(&[stays, quit]);
+    assert!(stop.try_wait().expect("docker").is_none(), "it still runs, and is out after {time:?}");
+    let shown = process.get("/v1/names?name=nt-term").1;
+    assert!(shown.contains("draining"), "{shown}");
+    assert_eq!(addresses(&process, "nt-term"), [term], "its own name still leads to it");
+    docker.run(&["kill", "-s", "QUIT", "nt-quit"]);
+    answered(&[stays]);
+    docker.run(&["kill", "nt-term", "nt-quit"]);
+    stop.wait().expect("docker");
+    docker.run(&["start", "nt-term"]);
+    answered(&[stays, address_of(docker, "nt-term", "nt-drain")]);
+    docker.run(&["rm", "-f", "nt-term"]);
+    answered(&[stays]);
+    // The kernel's killer gives no notice.
+    let hungry = ["--memory", "8m", "--memory-swap", "8m", "--name", "nt-hungry"];
+    let network = ["--network", "nt-drain", "--network-alias", "nt-h"];
+    let run = ["run", "-d", "--label", LABEL];
+    let eat = [
+        IMAGE,
+        "sh",
+        "-c",
+        "until test -e /tmp/go; do sleep 0.05; done; x=x; while :; do x=$x$x; done",
+    ];
+    docker.run(&[&run[..], &hungry, &network, &eat].concat());
+    until("it has a name", || (addresses(&process, "nt-h").len() == 1).then_some(()));
+    docker.run(&["exec", "nt-hungry", "sh", "-c", "echo go > /tmp/go"]);
+    until("it has none", || addresses(&process, "nt-h").is_empty().then_some(()));
 }
 
 /// Links, shared and host networks, labels and exposed ports; asked by the host, and from inside.

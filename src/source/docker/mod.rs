@@ -4,11 +4,13 @@
 //! and says what it finds. It subscribes first and lists then, so that nothing falls between, and
 //! a list only marks too: what exists already stays in the directory while it is looked at again.
 //!
-//! `agenda` keeps what is marked, `translate` reads the engine's answers, `backoff` paces retries.
+//! `agenda` keeps what is marked, `signals` who was told to stop, `translate` reads the engine's
+//! answers, `backoff` paces retries.
 
 mod agenda;
 mod backoff;
 mod engine;
+mod signals;
 mod translate;
 
 pub use agenda::{Agenda, MAX_IN_FLIGHT, Target};
@@ -27,6 +29,7 @@ use crate::model::{Change, EngineUrl, Reach};
 use crate::status::EngineStatus;
 use backoff::Backoff;
 use engine::{Engine, Seen};
+use signals::{Sent, Signals};
 use translate::Translated;
 
 /// Everything is looked at again this often, in case an event never came.
@@ -39,7 +42,13 @@ const INSPECT_TRIES: u32 = 3;
 /// Follows the engine until the task is dropped. Never gives up.
 pub async fn follow(status: Arc<EngineStatus>, publisher: Publisher) -> Infallible {
     let url = status.url.clone();
-    let mut watcher = Watcher { publisher, status, agenda: Agenda::default(), complete: false };
+    let mut watcher = Watcher {
+        publisher,
+        status,
+        agenda: Agenda::default(),
+        signals: Signals::default(),
+        complete: false,
+    };
     let mut backoff = Backoff::default();
     let mut last_reason = String::new();
     loop {
@@ -63,6 +72,7 @@ struct Watcher {
     publisher: Publisher,
     status: Arc<EngineStatus>,
     agenda: Agenda,
+    signals: Signals,
     /// Whether the first complete list has been reported.
     complete: bool,
 }
@@ -81,7 +91,11 @@ impl Watcher {
         reconcile.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while let Some(target) = self.agenda.next() {
-                inspects.push(look_at(&engine, target, &publisher));
+                let sent = match &target {
+                    Target::Container(id) => self.signals.of(id),
+                    Target::Network(_) => Sent::new(),
+                };
+                inspects.push(look_at(&engine, target, sent, &publisher));
             }
             tokio::select! {
                 // Events first: the first poll opens the stream, before the list is asked for.
@@ -91,6 +105,10 @@ impl Watcher {
                     self.status.events.increment();
                     match seen {
                         Seen::Target(target) => self.agenda.mark(target),
+                        Seen::Signal(id, signal, at) => {
+                            self.signals.note(&id, signal, at);
+                            self.agenda.mark(Target::Container(id));
+                        }
                         Seen::Everything => reconcile.reset_immediately(),
                         Seen::Nothing => {}
                     }
@@ -127,6 +145,9 @@ impl Watcher {
         }
         for change in networks.into_iter().chain([change]) {
             self.agenda.learn(&change);
+            if let Change::ContainerGone(id) = &change {
+                self.signals.forget(id);
+            }
             self.publisher.apply(change);
         }
     }
@@ -162,10 +183,11 @@ struct Looked {
 async fn look_at(
     engine: &Engine,
     target: Target,
+    sent: Sent,
     publisher: &Publisher,
 ) -> (Target, Option<Looked>) {
     for attempt in 1..=INSPECT_TRIES {
-        match look_once(engine, &target, publisher).await {
+        match look_once(engine, &target, &sent, publisher).await {
             Ok(looked) => return (target, Some(looked)),
             Err(error) => tracing::debug!(%target, attempt, %error, "inspect failed"),
         }
@@ -177,6 +199,7 @@ async fn look_at(
 async fn look_once(
     engine: &Engine,
     target: &Target,
+    sent: &Sent,
     publisher: &Publisher,
 ) -> Result<Looked, EngineError> {
     let id = match target {
@@ -186,7 +209,7 @@ async fn look_once(
         }
         Target::Container(id) => id,
     };
-    let Translated { change, invalid } = engine.inspect_container(id).await?;
+    let Translated { change, invalid } = engine.inspect_container(id, sent).await?;
     let mut networks = Vec::new();
     if let Change::Container(container) = &change
         && let Reach::Endpoints(endpoints) = &container.reach

@@ -11,6 +11,7 @@ use bollard::models::{
 
 use super::Target;
 use super::engine::Seen;
+use super::signals::{self, Sent, told_to_stop};
 use crate::model::{
     Change, Condition, Container, ContainerId, Endpoint, Labels, Link, Name, NameSource, Network,
     NetworkId, Port, Reach, Subnet,
@@ -25,7 +26,11 @@ pub(super) struct Translated {
 
 /// Reads `GET /containers/ID/json`. Only `State.Running` says that it runs: after a crash of the
 /// daemon an exited container can still show an address.
-pub(super) fn container(id: &ContainerId, inspect: ContainerInspectResponse) -> Translated {
+pub(super) fn container(
+    id: &ContainerId,
+    inspect: ContainerInspectResponse,
+    sent: &Sent,
+) -> Translated {
     let gone = Translated { change: Change::ContainerGone(id.clone()), invalid: Vec::new() };
     let state = inspect.state.unwrap_or_default();
     let config = inspect.config.unwrap_or_default();
@@ -58,7 +63,7 @@ pub(super) fn container(id: &ContainerId, inspect: ContainerInspectResponse) -> 
         id: id.clone(),
         name: name.into(),
         names: names.valid,
-        condition: condition(&state),
+        condition: condition(&state, sent, config.stop_signal.as_deref()),
         labels: labels.answers,
         reach,
         ports: ports(&config.exposed_ports.unwrap_or_default(), &labels.ports).into(),
@@ -103,6 +108,13 @@ pub(super) fn event(event: EventMessage) -> Seen {
             Seen::Everything
         }
         Some(EventMessageTypeEnum::CONTAINER) if changes_nothing(&action) => Seen::Nothing,
+        Some(EventMessageTypeEnum::CONTAINER) if action == "kill" => {
+            let attributes = actor.attributes.unwrap_or_default();
+            // A label may forge the signal; who sets it harms no container but that one.
+            let signal = attributes.get("signal").and_then(|signal| signals::number(signal));
+            let at = i128::from(event.time_nano.unwrap_or_default());
+            Seen::Signal(ContainerId(id.into()), signal.unwrap_or_default(), at)
+        }
         Some(EventMessageTypeEnum::CONTAINER) => {
             Seen::Target(Target::Container(ContainerId(id.into())))
         }
@@ -141,7 +153,10 @@ fn changes_nothing(action: &str) -> bool {
     )
 }
 
-fn condition(state: &ContainerState) -> Condition {
+fn condition(state: &ContainerState, sent: &Sent, stop_signal: Option<&str>) -> Condition {
+    if told_to_stop(sent, stop_signal, state.started_at.as_deref().unwrap_or_default()) {
+        return Condition::Draining;
+    }
     if state.paused == Some(true) {
         return Condition::Paused;
     }
@@ -336,7 +351,7 @@ mod tests {
     }
 
     fn translated(inspect: Value) -> Translated {
-        container(&id(), serde_json::from_value(inspect).unwrap())
+        container(&id(), serde_json::from_value(inspect).unwrap(), &Sent::new())
     }
 
     fn running(inspect: Value) -> Container {
@@ -428,6 +443,21 @@ mod tests {
     }
 
     #[test]
+    fn a_container_that_was_told_to_stop_is_draining_until_it_starts_again() {
+        let condition = |started: &str| {
+            let mut stopping = inspect();
+            stopping["State"]["StartedAt"] = json!(started);
+            let sent = Sent::from([(15, 1_795_500_000_000_000_000)]);
+            match container(&id(), serde_json::from_value(stopping).unwrap(), &sent).change {
+                Change::Container(container) => container.condition,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(condition("2026-11-24T05:00:00.5Z"), Condition::Draining);
+        assert_eq!(condition("2026-11-24T06:00:00.5Z"), Condition::Running);
+    }
+
+    #[test]
     fn links_of_the_default_bridge_stand_elsewhere() {
         let mut bridged = inspect();
         bridged["HostConfig"]["Links"] = json!(["/db1:/web1/db", format!("/{ID}:/web1/self")]);
@@ -483,6 +513,10 @@ mod tests {
         assert_eq!(network("destroy", "n1", json!({})), on_network);
         assert_eq!(network("prune", "", json!({})), Seen::Everything);
         assert_eq!(seen(json!({"Type": "image", "Action": "pull"})), Seen::Nothing);
+        let attributes = json!({"signal": "15"});
+        let actor = json!({"ID": ID, "Attributes": attributes});
+        let kill = json!({"Type": "container", "Action": "kill", "Actor": actor, "timeNano": 7});
+        assert_eq!(seen(kill), Seen::Signal(id(), 15, 7));
     }
 
     fn event_of(event: Value) -> Seen {
