@@ -9,9 +9,9 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
 use crate::model::{
-    Asker, Change, Client, Collision, ContainerId, Found, Member, Name, Network, NetworkId, Place,
-    Policy, RecordSet, Registry, Reverse, Rules, Scope, Service, StaticFound, Update, View, Zone,
-    collisions, readings,
+    Asker, Change, Client, ContainerId, Found, Member, Name, Network, NetworkId, Place, Policy,
+    RecordSet, Registry, Reverse, Rules, Scope, Service, StaticFound, Update, View, Warning, Zone,
+    readings, warnings,
 };
 
 /// A new, empty directory: its one writer and its first reader. `sources` is how many sources
@@ -207,11 +207,11 @@ impl Reader {
         sets
     }
 
-    /// Every name that two owners claim.
+    /// What people should know about names.
     #[must_use]
-    pub fn collisions(&self) -> Vec<Collision> {
+    pub fn warnings(&self) -> Vec<Warning> {
         let networks: Vec<_> = self.maps.networks.iter().map(|n| n.name.clone()).collect();
-        collisions(&self.sets(None), &networks, &self.policy())
+        warnings(&self.sets(None), &networks, &self.policy())
     }
 
     /// Whether no entry of any kind is left.

@@ -40,8 +40,8 @@ pub(super) async fn run(args: LsArgs) -> anyhow::Result<bool> {
             ["NAME", "NETWORK", "ADDRESS", "CONTAINER", "FROM", "STATE"],
             &shown.flat_map(rows).collect::<Vec<_>>(),
         );
-        for collision in &directory.collisions {
-            anstream::eprintln!("warning: {collision}");
+        for warning in &directory.warnings {
+            anstream::eprintln!("warning: {warning}");
         }
     }
     Ok(args.name.is_none() || !entries.is_empty())

@@ -13,8 +13,8 @@ use crate::model::{Found, Name, NameError, RecordSet, View};
 pub struct Directory {
     /// All names, or those that were asked for.
     pub names: Vec<NameEntry>,
-    /// A sentence for each name that two owners claim.
-    pub collisions: Vec<String>,
+    /// A sentence for each thing to know: names that two owners claim, and the like.
+    pub warnings: Vec<String>,
 }
 
 /// One name on one network.
@@ -59,12 +59,12 @@ pub(super) fn listing(pages: &Pages, name: Option<&str>) -> Result<Directory, Na
             sets.push(set);
         }
     }
-    let collisions = pages.directory.collisions();
+    let warnings = pages.directory.warnings();
     let shown = |owner| sets.iter().any(|set| set.owner == owner);
-    let collisions = collisions.into_iter().filter(|c| !one_name || shown(c.name.clone()));
+    let warnings = warnings.into_iter().filter(|w| !one_name || shown(w.name.clone()));
     Ok(Directory {
         names: sets.iter().map(entry).collect(),
-        collisions: collisions.map(|collision| collision.to_string()).collect(),
+        warnings: warnings.map(|warning| warning.to_string()).collect(),
     })
 }
 
