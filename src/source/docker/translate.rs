@@ -2,19 +2,20 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState, EndpointSettings, EventMessage, EventMessageTypeEnum,
     HealthStatusEnum, IpamConfig, NetworkInspect,
 };
 
+use super::super::labels::Spoken;
+use super::super::names::NameList;
 use super::Target;
 use super::engine::Seen;
 use super::signals::{self, Sent, told_to_stop};
 use crate::model::{
-    Change, Condition, Container, ContainerId, Endpoint, Labels, Link, Name, NameSource, Network,
-    NetworkId, Port, Reach, Subnet,
+    Change, Condition, Container, ContainerId, Endpoint, Link, Name, NameSource, Network,
+    NetworkId, Reach, Subnet,
 };
 
 /// A container as a change, and the names that had to be left out.
@@ -34,7 +35,8 @@ pub(super) fn container(
     let gone = Translated { change: Change::ContainerGone(id.clone()), invalid: Vec::new() };
     let state = inspect.state.unwrap_or_default();
     let config = inspect.config.unwrap_or_default();
-    let labels = Spoken::read(config.labels.unwrap_or_default());
+    let labels = config.labels.unwrap_or_default();
+    let labels = Spoken::read(labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     if state.running != Some(true) || labels.ignore {
         return gone;
     }
@@ -48,7 +50,7 @@ pub(super) fn container(
     names.add(id.short(), NameSource::ShortId);
     names.add(&hostname, NameSource::Hostname);
     labels.aliases.iter().for_each(|alias| names.add(alias, NameSource::Label));
-    let mut invalid = [names.invalid, labels.invalid].concat();
+    let mut invalid = [names.invalid, labels.invalid.clone()].concat();
     let links = host_config.links.unwrap_or_default();
     let reach = match host_config.network_mode.as_deref().unwrap_or_default() {
         "host" => Reach::Host,
@@ -66,7 +68,7 @@ pub(super) fn container(
         condition: condition(&state, sent, config.stop_signal.as_deref()),
         labels: labels.answers,
         reach,
-        ports: ports(&config.exposed_ports.unwrap_or_default(), &labels.ports).into(),
+        ports: labels.ports(&config.exposed_ports.unwrap_or_default()),
     };
     Translated { change: Change::Container(container), invalid }
 }
@@ -213,106 +215,6 @@ fn link(text: &str) -> Option<Link> {
     let target = if is_id { &target[..12] } else { target };
     let alias = alias.rsplit('/').next()?;
     Some(Link { alias: Name::parse(alias).ok()?, target: Name::parse(target).ok()? })
-}
-
-fn ports(exposed: &[String], named: &[(String, String)]) -> Vec<Port> {
-    let mut texts: Vec<&String> =
-        exposed.iter().chain(named.iter().map(|(_, port)| port)).collect();
-    texts.sort_unstable();
-    texts.dedup();
-    let port = |text: &String| {
-        let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-        let services = named.iter().filter(|(_, port)| port == text);
-        Some(Port {
-            number: number.parse().ok()?,
-            protocol: protocol.into(),
-            services: services.filter_map(|(name, _)| Name::parse(name).ok()).collect(),
-        })
-    };
-    texts.into_iter().filter_map(port).collect()
-}
-
-/// What the labels of a container say to us.
-struct Spoken {
-    ignore: bool,
-    answers: Labels,
-    aliases: Vec<String>,
-    /// Service names with their ports, `("http", "80/tcp")`.
-    ports: Vec<(String, String)>,
-    /// Labels of ours whose value cannot be read.
-    invalid: Vec<String>,
-}
-
-impl Spoken {
-    /// A value that cannot be read is as if it was not there, but named.
-    fn read(labels: HashMap<String, String>) -> Self {
-        let mut read = Self {
-            ignore: false,
-            answers: Labels::default(),
-            aliases: Vec::new(),
-            ports: Vec::new(),
-            invalid: Vec::new(),
-        };
-        for (key, value) in labels {
-            match key.strip_prefix("netalias.") {
-                Some("ignore") => read.ignore = value == "true",
-                Some("publish-not-ready") => read.answers.publish_not_ready = value == "true",
-                Some("weight") => {
-                    let weight = value.parse().ok().filter(|weight| *weight > 0);
-                    read.answers.weight = weight.unwrap_or_else(|| read.complain(&key, &value));
-                }
-                Some("order") => read.answers.selection.order = read.parsed(&key, &value),
-                Some("answers") => read.answers.selection.answers = read.parsed(&key, &value),
-                Some("ttl") => read.answers.selection.ttl = read.parsed(&key, &value),
-                Some("health") => read.answers.selection.health = read.parsed(&key, &value),
-                Some("alias") => {
-                    let aliases = value.split(',').map(str::trim).filter(|text| !text.is_empty());
-                    read.aliases = aliases.map(str::to_owned).collect();
-                }
-                Some(key) => {
-                    let service = key.strip_prefix("port.");
-                    read.ports.extend(service.map(|service| (service.to_owned(), value)));
-                }
-                None => {}
-            }
-        }
-        read.ports.sort_unstable();
-        read
-    }
-
-    fn parsed<T: FromStr>(&mut self, key: &str, value: &str) -> Option<T> {
-        let parsed = value.parse().ok();
-        if parsed.is_none() {
-            self.invalid.push(format!("{key}={value}"));
-        }
-        parsed
-    }
-
-    /// Names a weight that is none, and gives the weight that is then in force.
-    fn complain(&mut self, key: &str, value: &str) -> u8 {
-        self.invalid.push(format!("{key}={value}"));
-        Labels::default().weight
-    }
-}
-
-/// Names in their order, each once, and the texts that are none.
-#[derive(Default)]
-struct NameList {
-    valid: Vec<(Name, NameSource)>,
-    invalid: Vec<String>,
-}
-
-impl NameList {
-    fn add(&mut self, text: &str, source: NameSource) {
-        if text.is_empty() {
-            return;
-        }
-        match Name::parse(text) {
-            Ok(name) if self.valid.iter().any(|(known, _)| *known == name) => {}
-            Ok(name) => self.valid.push((name, source)),
-            Err(_) => self.invalid.push(text.to_owned()),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -189,10 +189,16 @@ impl Subject for OnEngine<'_> {
         if let Command::Sleep(pause) = line.command {
             return Err(format!("a test waits on conditions, not for {pause:?}"));
         }
-        let mut words: Vec<String> = line.text.split_whitespace().map(str::to_owned).collect();
+        let mut words = line.words.clone();
         match &line.command {
-            Command::Run(_) => {
-                words.pop();
+            Command::Health(container, _) => {
+                return Err(format!(
+                    "a real engine finds out by itself how {container} is: write the line for an \
+                     engine without containers"
+                ));
+            }
+            Command::Run(run) | Command::Create(run) => {
+                words.truncate(words.len() - run.command.len() - 1);
                 let label = ["--label", LABEL, "--stop-timeout", "0"].map(str::to_owned);
                 words.splice(2..2, label);
                 words.extend([IMAGE, "sleep", "3600"].map(str::to_owned));
