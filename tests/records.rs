@@ -200,6 +200,42 @@ fn names_of_the_configuration_rotate_cover_and_lead_on() {
 }
 
 #[test]
+fn a_domain_says_how_questions_below_it_are_answered() {
+    let config = "
+[[domain]]
+name = 'rr.internal'
+[[domain]]
+name = 'one.internal'
+answers = 1
+ttl = 5
+health = 'ignore'
+[[domain]]
+name = 'sticky.internal'
+order = 'sticky'
+health = 'ignore'
+[[name]]
+name = 'web2*'
+ttl = 9
+";
+    let demo = demo("domains", config);
+    let firsts = |name: &str, count: usize| -> Vec<(usize, u32, String)> {
+        let one = |_| {
+            let message = ask(demo.dns, name, "A").expect("an answer").message;
+            let first = &message.answers[0];
+            (message.answers.len(), first.ttl, first.data.to_string())
+        };
+        (0..count).map(one).collect()
+    };
+    let answer = |count, ttl, last: u8| (count, ttl, format!("172.200.1.{last}"));
+    assert_eq!(firsts("web2.rr.internal", 1), [answer(1, 9, 3)], "a pattern says so");
+    assert_eq!(firsts("web2.one.internal", 1), [answer(1, 5, 3)], "the domain goes before it");
+    let one = firsts("web.one.internal", 4);
+    assert_eq!(one, [answer(1, 5, 2), answer(1, 5, 3), answer(1, 5, 2), answer(1, 5, 3)]);
+    let sticky = firsts("web.sticky.internal", 20);
+    assert!(sticky.iter().all(|first| *first == sticky[0]), "{sticky:?}");
+}
+
+#[test]
 fn a_host_side_client_sees_what_the_scope_says() {
     let all = demo("scope-all", "");
     assert_eq!(records(all.dns, "web1", "A").len(), 2);

@@ -8,7 +8,7 @@ use netalias::directory::{self, Reader};
 use netalias::model::{Asker, Domains, Name, Outcome, Policy, Question, RecordType, decide};
 use netalias::source::scenario::{Command, Dig, Expected, Line, Player, parse};
 
-use crate::ask::{ask, spread};
+use crate::ask::{ask, ask_from, spread};
 use crate::docker::{Docker, IMAGE, LABEL};
 use crate::process::{Process, kernel_port};
 use crate::wait::until;
@@ -135,6 +135,22 @@ impl Wire {
     }
 }
 
+impl Wire {
+    /// The address that a container asks from: on loopback, the test can ask from it, too.
+    fn client(&self, container: &str) -> IpAddr {
+        let (_, body) = self.0.get(&format!("/v1/names?name={container}"));
+        let names: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        let address = names["names"][0]["endpoints"][0]["v4"].as_str().expect("an address");
+        address.parse().expect("an address")
+    }
+}
+
+/// The same scenario with its IPv4 addresses on loopback, where a test can be any container.
+#[must_use]
+pub fn on_loopback(text: &str) -> String {
+    text.replace("10.213.", "127.213.").replace(".213.10.in-addr", ".213.127.in-addr")
+}
+
 impl Subject for Wire {
     fn play(&mut self, line: &Line) -> Result<(), String> {
         let before = self.0.lines().len();
@@ -146,7 +162,9 @@ impl Subject for Wire {
     }
 
     fn dig(&mut self, dig: &Dig) -> Expected {
-        ask(self.0.dns, &dig.name, &dig.qtype).expect("an answer").as_expected()
+        let source =
+            dig.client.as_ref().map_or([127, 0, 0, 1].into(), |client| self.client(client));
+        ask_from(source, self.0.dns, &dig.name, &dig.qtype).expect("an answer").as_expected()
     }
 
     fn settle(&mut self, _: &Dig, _: &[IpAddr]) {}
@@ -154,6 +172,7 @@ impl Subject for Wire {
 
 /// The real binary beside a real engine, which is told the commands by `docker`.
 pub struct OnEngine<'a> {
+    binary: String,
     process: Process,
     docker: &'a Docker,
 }
@@ -163,9 +182,35 @@ impl<'a> OnEngine<'a> {
     #[must_use]
     pub fn start(binary: &str, docker: &'a Docker) -> Self {
         let mut command = Program::new(binary);
-        let process = Process::start(command.arg("serve").args(kernel_port()));
+        let listen = ["serve", "--listen", "0.0.0.0:0", "--http", "127.0.0.1:0"];
+        let process = Process::start(command.args(listen));
         until("the first complete list", || (process.get("/readyz").0 == 200).then_some(()));
-        Self { process, docker }
+        Self { binary: binary.to_owned(), process, docker }
+    }
+
+    /// Asks from inside a container's network namespace, with the binary itself.
+    fn ask_inside(&self, container: &str, dig: &Dig) -> Expected {
+        let inspect = |format: &str| self.docker.run(&["inspect", "--format", format, container]);
+        let pid = inspect("{{.State.Pid}}");
+        let gateways = inspect("{{range .NetworkSettings.Networks}}{{.Gateway}} {{end}}");
+        let gateway = gateways.split_whitespace().next().expect("a gateway");
+        let server = format!("{gateway}:{}", self.process.dns.port());
+        let output = Program::new("nsenter")
+            .args(["-t", &pid, "-n", &self.binary, "query", &dig.name, &dig.qtype])
+            .args(["--json", "--server", &server])
+            .output()
+            .expect("nsenter");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+        let answers = report["answers"].as_array().expect("answers");
+        let data = |answer: &serde_json::Value| answer["data"].as_str()?.parse().ok();
+        let addresses: Vec<IpAddr> = answers.iter().filter_map(data).collect();
+        match report["rcode"].as_str() {
+            Some("NOERROR") if answers.is_empty() => Expected::Code("NODATA".to_owned()),
+            Some("NOERROR") if addresses.is_empty() => Expected::Code("DATA".to_owned()),
+            Some("NOERROR") => Expected::Addresses(addresses),
+            code => Expected::Code(code.unwrap_or_default().to_owned()),
+        }
     }
 
     /// Which addresses the directory has for a name, without taking a turn.
@@ -186,8 +231,12 @@ impl<'a> OnEngine<'a> {
 impl Subject for OnEngine<'_> {
     /// The line as it stands, but for the label, the image and its command.
     fn play(&mut self, line: &Line) -> Result<(), String> {
-        if let Command::Sleep(pause) = line.command {
-            return Err(format!("a test waits on conditions, not for {pause:?}"));
+        match &line.command {
+            Command::Sleep(pause) => {
+                return Err(format!("a test waits on conditions, not for {pause:?}"));
+            }
+            Command::Health(..) => return Err("an engine finds out health by itself".to_owned()),
+            _ => {}
         }
         let mut words = line.words.clone();
         match &line.command {
@@ -214,7 +263,11 @@ impl Subject for OnEngine<'_> {
     }
 
     fn dig(&mut self, dig: &Dig) -> Expected {
-        ask(self.process.dns, &dig.name, &dig.qtype).expect("an answer").as_expected()
+        if let Some(client) = &dig.client {
+            return self.ask_inside(client, dig);
+        }
+        let server = ([127, 0, 0, 1], self.process.dns.port()).into();
+        ask(server, &dig.name, &dig.qtype).expect("an answer").as_expected()
     }
 
     /// The engine answers the command before we have read its event: wait until the directory has
@@ -224,6 +277,14 @@ impl Subject for OnEngine<'_> {
         let mut wanted: Vec<IpAddr> = expected.to_vec();
         wanted.sort_unstable();
         let deadline = Instant::now() + SETTLE;
+        // What a container sees cannot be read elsewhere; scenarios ask so for single addresses,
+        // where turns do not matter.
+        while dig.client.is_some() {
+            if self.dig(dig) == dig.expected || Instant::now() > deadline {
+                return;
+            }
+            std::thread::park_timeout(PACE);
+        }
         let started = Instant::now();
         let settled = |known: Vec<IpAddr>| {
             let mut known: Vec<_> = known.into_iter().filter(|a| a.is_ipv4() == v4).collect();
