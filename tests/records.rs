@@ -190,6 +190,13 @@ fn names_of_the_configuration_rotate_cover_and_lead_on() {
         let expected = format!("{name}. A 10.9.9.9");
         assert_eq!(records(demo.dns, name, "A"), ["NoError", &expected]);
     }
+    let mut ls = Command::new(env!("CARGO_BIN_EXE_netalias"));
+    let output = ls.args(["ls", "--http", &demo.http.to_string()]).output().expect("ls");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    let first: Vec<Vec<&str>> =
+        shown.lines().skip(1).take(4).map(|l| l.split_whitespace().collect()).collect();
+    assert_eq!(first[0], ["*.apps.test", "-", "fd00::1", "-", "record", "configured"]);
+    assert_eq!(first[1], ["alias.test", "-", "-", "record", "CNAME", "web.rr.internal"]);
     let ttls = |name: &str| -> Vec<u32> {
         let message = ask(demo.dns, name, "A").expect("an answer").message;
         message.answers.iter().map(|record| record.ttl).collect()

@@ -71,10 +71,13 @@ fn rows(entry: &NameEntry) -> Vec<[String; 6]> {
             row[0].clone_from(&entry.name);
             row[1].clone_from(&entry.network);
         }
-        for address in v4.into_iter().chain(v6) {
+        let addresses: Vec<String> = v4.into_iter().chain(v6).collect();
+        row[2] = addresses.first().cloned().unwrap_or_default();
+        rows.push(row);
+        for address in addresses.into_iter().skip(1) {
+            let mut row: [String; 6] = Default::default();
             row[2] = address;
             rows.push(row);
-            row = Default::default();
         }
     }
     rows
