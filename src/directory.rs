@@ -71,16 +71,18 @@ struct Maps {
 }
 
 impl Publisher {
-    /// Takes a change in and publishes the difference it makes.
-    pub fn apply(&self, change: Change) {
+    /// Takes a change in and publishes the difference it makes; whether it makes one.
+    pub fn apply(&self, change: Change) -> bool {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let updates = registry.apply(change);
-        if !updates.is_empty() {
+        let different = !updates.is_empty();
+        if different {
             self.maps.generation.fetch_add(1, Ordering::Relaxed);
         }
         for update in updates {
             self.maps.store(update);
         }
+        different
     }
 
     /// Puts another policy in force. Every question is answered by the old one or by the new one.

@@ -33,10 +33,11 @@ impl fmt::Debug for Scrape {
 /// One counter of an engine: name, help, where it is.
 type EngineCounter = (&'static str, &'static str, fn(&EngineStatus) -> &Counter);
 
-const ENGINE_COUNTERS: [EngineCounter; 4] = [
+const ENGINE_COUNTERS: [EngineCounter; 5] = [
     ("engine_events", "Events read from the engine", |engine| &engine.events),
     ("engine_inspects", "Containers and networks inspected", |engine| &engine.inspects),
     ("engine_lost_streams", "Event streams that ended or failed", |engine| &engine.lost_streams),
+    ("engine_drift", "Changes that a list showed and no event told", |engine| &engine.drift),
     ("invalid_names", "Names that no DNS message can carry", |engine| &engine.invalid_names),
 ];
 

@@ -1,11 +1,12 @@
 //! The engine's JSON, as bollard reads it, in the model's terms.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerState, EndpointSettings, EventMessage, EventMessageTypeEnum,
-    HealthStatusEnum, IpamConfig, NetworkInspect,
+    ContainerInspectResponse, ContainerState, ContainerSummary, EndpointSettings, EventMessage,
+    EventMessageTypeEnum, HealthStatusEnum, IpamConfig, NetworkInspect,
 };
 
 use super::super::labels::Spoken;
@@ -96,6 +97,24 @@ fn gateway(config: &IpamConfig, has_bridge: bool) -> Option<IpAddr> {
     let subnet: Subnet = config.subnet.as_ref()?.parse().ok()?;
     let range = config.ip_range.as_ref().and_then(|range| range.parse().ok()).unwrap_or(subnet);
     subnet.first_host_in(&range).filter(|_| has_bridge)
+}
+
+/// A number for what a list says of a container: state, health, names and addresses.
+pub(super) fn fingerprint(listed: &ContainerSummary) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    listed.state.map(|state| state.to_string()).hash(&mut hasher);
+    listed.names.hash(&mut hasher);
+    // "Up 3 minutes (healthy)": the time always changes.
+    let status = listed.status.as_deref().unwrap_or_default();
+    status.split_once('(').map(|(_, health)| health).hash(&mut hasher);
+    let networks = listed.network_settings.iter().filter_map(|settings| settings.networks.as_ref());
+    let mut endpoints: Vec<_> = networks
+        .flatten()
+        .map(|(name, on)| (name, &on.network_id, &on.ip_address, &on.global_ipv6_address))
+        .collect();
+    endpoints.sort_unstable();
+    endpoints.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What an event hints at. Only its type, action and ids are read: labels of a container
