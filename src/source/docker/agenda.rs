@@ -226,8 +226,8 @@ mod tests {
             }));
         }
         let mut marked = agenda.compare([(target(1), 1), (target(2), 2), (target(4), 1)]);
-        marked.sort_by_key(ToString::to_string);
-        assert_eq!(marked, [target(2), target(3), target(4)].map(|t| t));
+        marked.sort_by_key(|target| format!("{target:?}"));
+        assert_eq!(marked, [target(2), target(3), target(4)]);
     }
 
     /// Found by a random history: the container had gone when the list was made, its event was
