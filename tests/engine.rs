@@ -57,6 +57,7 @@ fn main() {
         });
         trials.push(trial.with_ignored_flag(docker.is_none() && !listing));
     }
+    trials.push(forgetting(docker, required, listing));
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Some(docker) = docker {
         docker.clean();
@@ -86,6 +87,46 @@ fn scenarios(docker: Option<&'static Docker>) -> Vec<Trial> {
         trial.with_ignored_flag(docker.is_none())
     };
     files.into_iter().map(trial).collect()
+}
+
+/// The engine joins a swarm and leaves it. That makes Docker's DNS forget running containers, so it
+/// is done only where Docker is required and nobody else's containers run.
+fn forgetting(docker: Option<&'static Docker>, required: bool, listing: bool) -> Trial {
+    let obstacle = docker.and_then(|docker| {
+        let swarm = docker.run(&["info", "--format", "{{.Swarm.LocalNodeState}}"]);
+        let running = docker.run(&["ps", "-q"]);
+        match (required, swarm.as_str(), running.is_empty()) {
+            (true, "inactive", true) => None,
+            (false, ..) => Some("NETALIAS_REQUIRE_DOCKER is not set".to_owned()),
+            (_, "inactive", false) => Some("containers of others run here".to_owned()),
+            (_, state, _) => Some(format!("the engine's swarm is {state}")),
+        }
+    });
+    if let Some(why) = &obstacle {
+        eprintln!("SKIPPED, an_engine_that_forgets: {why}");
+    }
+    let ignored = !listing && (docker.is_none() || obstacle.is_some());
+    let trial = Trial::test("an_engine_that_forgets", move || {
+        an_engine_that_forgets(docker.ok_or("no engine")?);
+        Ok(())
+    });
+    trial.with_ignored_flag(ignored)
+}
+
+fn an_engine_that_forgets(docker: &Docker) {
+    docker.network(&["--subnet", "10.213.28.0/24", "nt-forget"]);
+    docker.sleeper(&["--name", "nt-kept", "--network", "nt-forget", "--network-alias", "nt-k"]);
+    let process = serve();
+    let expected = vec![address_of(docker, "nt-kept", "nt-forget")];
+    assert_eq!(addresses(&process, "nt-k"), expected);
+    docker.run(&["swarm", "init", "--advertise-addr", "127.0.0.1"]);
+    docker.run(&["swarm", "leave", "--force"]);
+    let pid = docker.run(&["inspect", "--format", "{{.State.Pid}}", "nt-kept"]);
+    let inside = ["-t", &pid, "-n", BINARY, "query", "nt-k", "--server", "127.0.0.11:53"];
+    let own = Command::new("nsenter").args(inside).output().expect("nsenter");
+    println!("Docker's own DNS: {}", String::from_utf8_lossy(&own.stdout).trim());
+    assert_eq!(addresses(&process, "nt-k"), expected, "it followed the events");
+    assert_eq!(addresses(&serve(), "nt-k"), expected, "and a new one finds the container, too");
 }
 
 fn serve() -> Process {
