@@ -1,7 +1,7 @@
 //! `netalias query`: asks over DNS and shows the answers and their spread.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -20,9 +20,12 @@ pub(super) struct QueryArgs {
     /// The type of the question
     #[arg(default_value = "A")]
     r#type: String,
-    /// Ask this often, and count how often each answer came first
-    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 1)]
-    count: u32,
+    /// Ask this often, and count how often each answer came first [default: 1]
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    count: Option<u32>,
+    /// Show beside it what this system's own resolver (getaddrinfo) picks [default count: 300]
+    #[arg(long)]
+    as_client: bool,
     /// The server to ask [default: 127.0.0.1:1053]
     #[arg(long, value_name = "ADDR:PORT")]
     server: Option<SocketAddr>,
@@ -47,6 +50,9 @@ struct Report {
     answers: Vec<Answer>,
     /// How often each came first.
     first: BTreeMap<String, u32>,
+    /// How often the system's own resolver gave each one first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    picked: Option<BTreeMap<String, u32>>,
 }
 
 #[derive(serde::Serialize)]
@@ -66,7 +72,8 @@ pub(super) async fn run(args: QueryArgs) -> anyhow::Result<bool> {
         .to_uppercase()
         .parse()
         .with_context(|| format!("{:?} is no record type", args.r#type))?;
-    if args.count == 0 {
+    let count = args.count.unwrap_or(if args.as_client { CLIENT_COUNT } else { 1 });
+    if count == 0 {
         bail!("-n 0 asks nothing; ask at least once");
     }
     let defaults = Settings { listen: args.listen.clone(), ..Settings::default() };
@@ -74,7 +81,7 @@ pub(super) async fn run(args: QueryArgs) -> anyhow::Result<bool> {
     let server = args.server.unwrap_or_else(|| reachable(listen[0]));
     let mut first = BTreeMap::new();
     let mut last = None;
-    for _ in 0..args.count {
+    for _ in 0..count {
         let started = Instant::now();
         let (answer, transport) = ask(server, &name, qtype).await?;
         if let Some(record) = answer.answers.iter().find(|r| r.record_type() == qtype) {
@@ -83,7 +90,11 @@ pub(super) async fn run(args: QueryArgs) -> anyhow::Result<bool> {
         last = Some((answer, transport, started.elapsed()));
     }
     let Some((answer, transport, time)) = last else { bail!("nothing was asked") };
-    let report = report(&args, server, &answer, first);
+    let mut report = report(&args, count, server, &answer, first);
+    if args.as_client {
+        let name = args.name.clone();
+        report.picked = Some(tokio::task::spawn_blocking(move || picked(&name, count)).await??);
+    }
     if args.json {
         anstream::println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -92,8 +103,26 @@ pub(super) async fn run(args: QueryArgs) -> anyhow::Result<bool> {
     Ok(answer.metadata.response_code == ResponseCode::NoError && !answer.answers.is_empty())
 }
 
+/// How often the system's resolver is asked, where nothing else is said: enough to see a spread.
+const CLIENT_COUNT: u32 = 300;
+
+/// What a program that connects to the name would take: the first address of each getaddrinfo.
+/// It goes its own way (hosts file, resolv.conf, sorting by RFC 6724), and not to `--server`.
+fn picked(name: &str, count: u32) -> anyhow::Result<BTreeMap<String, u32>> {
+    let mut picked = BTreeMap::new();
+    for _ in 0..count {
+        let found = (name, 0).to_socket_addrs();
+        let mut found =
+            found.with_context(|| format!("this system's resolver does not find {name}"))?;
+        let first = found.next().context("this system's resolver found no address")?;
+        *picked.entry(first.ip().to_string()).or_default() += 1;
+    }
+    Ok(picked)
+}
+
 fn report(
     args: &QueryArgs,
+    count: u32,
     server: SocketAddr,
     message: &Message,
     first: BTreeMap<String, u32>,
@@ -108,15 +137,26 @@ fn report(
         server,
         name: args.name.clone(),
         r#type: args.r#type.to_uppercase(),
-        count: args.count,
+        count,
         rcode: rcode(message),
         answers: answers.collect(),
         first,
+        picked: None,
     }
 }
 
 fn print(report: &Report, message: &Message, transport: Transport, time: Duration) {
-    if report.count > 1 {
+    if let Some(picked) = &report.picked {
+        let addresses: BTreeSet<&String> = report.first.keys().chain(picked.keys()).collect();
+        let times = |counts: &BTreeMap<String, u32>, address: &String| {
+            counts.get(address).copied().unwrap_or_default().to_string()
+        };
+        let row = |address: &String| {
+            [address.clone(), times(&report.first, address), times(picked, address)]
+        };
+        let rows: Vec<[String; 3]> = addresses.into_iter().map(row).collect();
+        table::print(["ADDRESS", "CAME FIRST", "PICKED"], &rows);
+    } else if report.count > 1 {
         let row = |(data, times): (&String, &u32)| [data.clone(), times.to_string()];
         let rows: Vec<[String; 2]> = report.first.iter().map(row).collect();
         table::print(["CAME FIRST", "TIMES"], &rows);
