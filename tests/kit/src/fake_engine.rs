@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use netalias::model::Change;
 use netalias::source::scenario::{Event, Record, parse_line};
 use tokio::sync::{mpsc, watch};
 
@@ -222,6 +223,12 @@ impl FakeEngine {
     /// When there is none of that name.
     pub fn look<T>(&self, container: &str, see: impl FnOnce(&Record) -> T) -> T {
         see(self.shared.books().engine.record(container).expect("a container"))
+    }
+
+    /// Everything there is, as a perfect watcher would have it.
+    #[must_use]
+    pub fn everything(&self) -> Vec<Change> {
+        self.shared.books().engine.everything()
     }
 
     /// Makes these things go wrong, and nothing else.

@@ -4,6 +4,7 @@
 mod ask;
 mod docker;
 mod fake_engine;
+mod folder;
 mod process;
 mod scenario;
 mod wait;
@@ -11,6 +12,7 @@ mod wait;
 pub use ask::{Answer, ask, spread};
 pub use docker::{Docker, IMAGE, LABEL, Unavailable};
 pub use fake_engine::{Absence, Api, Asked, FakeEngine, Faults, OnEvents, SECRET};
+pub use folder::Folder;
 pub use process::{Process, kernel_port};
-pub use scenario::{Core, OnEngine, Subject, Wire, check};
-pub use wait::{PATIENCE, until};
+pub use scenario::{CarriesOut, Core, OnEngine, Subject, Wire, check};
+pub use wait::{PATIENCE, until, within};

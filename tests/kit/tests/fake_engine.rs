@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use netalias_testkit::{Absence, Api, FakeEngine, Faults, OnEvents};
+use netalias_testkit::{Absence, Api, FakeEngine, Faults, Folder, OnEvents};
 use serde_json::{Value, json};
 
 /// What differs between any two machines, engines or moments: only its type is compared.
@@ -76,7 +76,8 @@ fn events_are_those_of_docker_20_10() {
 
 #[test]
 fn newer_apis_tell_names_otherwise() {
-    let (_folder, path) = socket();
+    let folder = Folder::new();
+    let path = folder.socket();
     let engine = FakeEngine::start_as(&path, Api { newest: (1, 48), oldest: (1, 24) });
     engine.play("docker network create --subnet 10.9.0.0/24 net");
     engine.play("docker run --name web -h www --net net --net-alias app busybox");
@@ -107,7 +108,8 @@ fn newer_apis_tell_names_otherwise() {
 
 #[test]
 fn streams_are_filtered_cut_and_bounded() {
-    let (_folder, path) = socket();
+    let folder = Folder::new();
+    let path = folder.socket();
     let engine = FakeEngine::start(&path);
     let filters = "%7B%22type%22%3A%5B%22network%22%5D%7D";
     let mut networks = connect(&engine, "GET", &format!("/events?filters={filters}"));
@@ -132,7 +134,8 @@ fn streams_are_filtered_cut_and_bounded() {
 
 #[test]
 fn events_can_be_lost_repeated_reversed_and_late() {
-    let (_folder, path) = socket();
+    let folder = Folder::new();
+    let path = folder.socket();
     let engine = FakeEngine::start(&path);
     engine.play("docker run --name web busybox");
     let mut stream = connect(&engine, "GET", "/events");
@@ -151,11 +154,16 @@ fn events_can_be_lost_repeated_reversed_and_late() {
     let started = Instant::now();
     assert_eq!(after(OnEvents::Delay(delay), 2), ["pause", "unpause"]);
     assert!(started.elapsed() >= delay);
+    engine.begin_stop("web");
+    let told = events(&mut stream, 1);
+    assert_eq!(told[0]["Action"], "kill");
+    assert_eq!(told[0]["Actor"]["Attributes"]["signal"], "15");
 }
 
 #[test]
 fn an_absent_engine_refuses_and_comes_back() {
-    let (_folder, path) = socket();
+    let folder = Folder::new();
+    let path = folder.socket();
     let engine = FakeEngine::start(&path);
     let mut open = connect(&engine, "GET", "/events");
     engine.go_away(Absence::Refusing);
@@ -176,7 +184,8 @@ fn an_absent_engine_refuses_and_comes_back() {
 
 #[test]
 fn a_hundred_thousand_containers_can_be_made_and_listed() {
-    let (_folder, path) = socket();
+    let folder = Folder::new();
+    let path = folder.socket();
     let engine = FakeEngine::start(&path);
     engine.play("docker network create --subnet 10.64.0.0/14 net");
     let started = Instant::now();
@@ -194,31 +203,13 @@ fn a_hundred_thousand_containers_can_be_made_and_listed() {
 
 /// An engine after the captures' lines up to the snapshot, and the lines that are left.
 fn played() -> (Folder, FakeEngine, Vec<String>) {
-    let (folder, path) = socket();
+    let folder = Folder::new();
+    let path = folder.socket();
     let engine = FakeEngine::start(&path);
     let lines = std::fs::read_to_string(data("capture.txt")).unwrap();
     let (before, after) = lines.split_once("# snapshot").unwrap();
     before.lines().for_each(|line| engine.play(line));
     (folder, engine, after.lines().map(str::to_owned).collect())
-}
-
-/// A folder of its own for a socket, removed at the end.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn socket() -> (Folder, PathBuf) {
-    let thread = format!("{:?}", std::thread::current().id());
-    let digits: String = thread.chars().filter(char::is_ascii_digit).collect();
-    let name = format!("netalias-fake-{}-{digits}", std::process::id());
-    let folder = std::env::temp_dir().join(name);
-    std::fs::create_dir_all(&folder).unwrap();
-    let path = folder.join("docker.sock");
-    (Folder(folder), path)
 }
 
 fn data(file: &str) -> PathBuf {

@@ -152,7 +152,10 @@ impl Books {
             settings["SandboxID"] = json!(sandbox);
         }
         if running {
-            let on_host = |port: &Port| json!([{"HostIp": "0.0.0.0", "HostPort": host_port(port).to_string()}]);
+            let on_host = |port: &Port| {
+                let number = host_port(port).to_string();
+                json!([{ "HostIp": "0.0.0.0", "HostPort": number }])
+            };
             let exposed = record.run.exposed.iter().map(|port| (port.to_string(), Value::Null));
             let published = record.run.published.iter().map(|p| (p.to_string(), on_host(p)));
             settings["Ports"] = Value::Object(exposed.chain(published).collect());
