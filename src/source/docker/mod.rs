@@ -42,7 +42,7 @@ const RECONCILE: Duration = Duration::from_secs(60);
 const COMPARE: Duration = Duration::from_secs(5);
 /// A container that cannot be inspected is tried again after this time.
 const INSPECT_RETRY: Duration = Duration::from_millis(500);
-/// So often a failing inspect is repeated before the next event or reconcile is waited for.
+/// So often a failing inspect is repeated before the next event or comparison is waited for.
 const INSPECT_TRIES: u32 = 3;
 
 /// Follows the engine until the task is dropped. Never gives up.
@@ -189,7 +189,8 @@ impl Watcher {
         if let Some(looked) = looked {
             self.publish(target, looked);
         } else {
-            tracing::warn!(%target, "cannot be inspected; left as it was");
+            tracing::warn!(%target, "cannot be inspected; left as it was for a while");
+            self.agenda.give_up(target);
         }
         if self.agenda.settle(target) {
             self.listing_is_done();

@@ -1,4 +1,4 @@
-//! A scenario file as a test: the same lines against the core, the binary and a real engine.
+//! A scenario file as a test: the same lines against the core, the binary and an engine.
 
 use std::net::IpAddr;
 use std::process::Command as Program;
@@ -8,8 +8,9 @@ use netalias::directory::{self, Reader};
 use netalias::model::{Asker, Domains, Name, Outcome, Policy, Question, RecordType, decide};
 use netalias::source::scenario::{Command, Dig, Expected, Line, Player, parse};
 
-use crate::ask::{ask, ask_from, spread};
+use crate::ask::{ask_from, spread};
 use crate::docker::{Docker, IMAGE, LABEL};
+use crate::fake_engine::FakeEngine;
 use crate::process::{Process, kernel_port};
 use crate::wait::until;
 
@@ -135,14 +136,14 @@ impl Wire {
     }
 }
 
-impl Wire {
-    /// The address that a container asks from: on loopback, the test can ask from it, too.
-    fn client(&self, container: &str) -> IpAddr {
-        let (_, body) = self.0.get(&format!("/v1/names?name={container}"));
-        let names: serde_json::Value = serde_json::from_str(&body).expect("JSON");
-        let address = names["names"][0]["endpoints"][0]["v4"].as_str().expect("an address");
-        address.parse().expect("an address")
-    }
+/// The address that a container asks from: on loopback, the test can ask from it, too.
+fn address(process: &Process, container: &str) -> IpAddr {
+    let known = || {
+        let (_, body) = process.get(&format!("/v1/names?name={container}"));
+        let names: serde_json::Value = serde_json::from_str(&body).ok()?;
+        names["names"][0]["endpoints"][0]["v4"].as_str()?.parse().ok()
+    };
+    until("the client is known", known).0
 }
 
 /// The same scenario with its IPv4 addresses on loopback, where a test can be any container.
@@ -163,54 +164,43 @@ impl Subject for Wire {
 
     fn dig(&mut self, dig: &Dig) -> Expected {
         let source =
-            dig.client.as_ref().map_or([127, 0, 0, 1].into(), |client| self.client(client));
+            dig.client.as_ref().map_or([127, 0, 0, 1].into(), |client| address(&self.0, client));
         ask_from(source, self.0.dns, &dig.name, &dig.qtype).expect("an answer").as_expected()
     }
 
     fn settle(&mut self, _: &Dig, _: &[IpAddr]) {}
 }
 
-/// The real binary beside a real engine, which is told the commands by `docker`.
+/// An engine that the binary can follow.
+pub trait CarriesOut {
+    /// Where it is, if not where `docker` looks for it.
+    fn url(&self) -> Option<String>;
+    /// Carries out one command.
+    fn carry_out(&self, line: &Line) -> Result<(), String>;
+    /// Asks from inside a container, where it has an inside: the server is at its gateway.
+    fn ask_inside(&self, binary: &str, container: &str, port: u16, dig: &Dig) -> Option<Expected>;
+}
+
+/// The real binary beside an engine, which is told the commands in its own way.
 pub struct OnEngine<'a> {
     binary: String,
     process: Process,
-    docker: &'a Docker,
+    engine: &'a dyn CarriesOut,
 }
 
 impl<'a> OnEngine<'a> {
     /// Starts the binary at this path and waits for its first complete list.
     #[must_use]
-    pub fn start(binary: &str, docker: &'a Docker) -> Self {
+    pub fn start(binary: &str, engine: &'a dyn CarriesOut) -> Self {
         let mut command = Program::new(binary);
         let listen = ["serve", "--listen", "0.0.0.0:0", "--http", "127.0.0.1:0"];
-        let process = Process::start(command.args(listen));
-        until("the first complete list", || (process.get("/readyz").0 == 200).then_some(()));
-        Self { binary: binary.to_owned(), process, docker }
-    }
-
-    /// Asks from inside a container's network namespace, with the binary itself.
-    fn ask_inside(&self, container: &str, dig: &Dig) -> Expected {
-        let inspect = |format: &str| self.docker.run(&["inspect", "--format", format, container]);
-        let pid = inspect("{{.State.Pid}}");
-        let gateways = inspect("{{range .NetworkSettings.Networks}}{{.Gateway}} {{end}}");
-        let gateway = gateways.split_whitespace().next().expect("a gateway");
-        let server = format!("{gateway}:{}", self.process.dns.port());
-        let output = Program::new("nsenter")
-            .args(["-t", &pid, "-n", &self.binary, "query", &dig.name, &dig.qtype])
-            .args(["--json", "--server", &server])
-            .output()
-            .expect("nsenter");
-        let report: serde_json::Value = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
-        let answers = report["answers"].as_array().expect("answers");
-        let data = |answer: &serde_json::Value| answer["data"].as_str()?.parse().ok();
-        let addresses: Vec<IpAddr> = answers.iter().filter_map(data).collect();
-        match report["rcode"].as_str() {
-            Some("NOERROR") if answers.is_empty() => Expected::Code("NODATA".to_owned()),
-            Some("NOERROR") if addresses.is_empty() => Expected::Code("DATA".to_owned()),
-            Some("NOERROR") => Expected::Addresses(addresses),
-            code => Expected::Code(code.unwrap_or_default().to_owned()),
+        command.args(listen);
+        if let Some(url) = engine.url() {
+            command.args(["--docker", &url]);
         }
+        let process = Process::start(&mut command);
+        until("the first complete list", || (process.get("/readyz").0 == 200).then_some(()));
+        Self { binary: binary.to_owned(), process, engine }
     }
 
     /// Which addresses the directory has for a name, without taking a turn.
@@ -229,45 +219,23 @@ impl<'a> OnEngine<'a> {
 }
 
 impl Subject for OnEngine<'_> {
-    /// The line as it stands, but for the label, the image and its command.
     fn play(&mut self, line: &Line) -> Result<(), String> {
-        match &line.command {
-            Command::Sleep(pause) => {
-                return Err(format!("a test waits on conditions, not for {pause:?}"));
-            }
-            Command::Health(..) => return Err("an engine finds out health by itself".to_owned()),
-            _ => {}
+        if let Command::Sleep(pause) = line.command {
+            return Err(format!("a test waits on conditions, not for {pause:?}"));
         }
-        let mut words = line.words.clone();
-        match &line.command {
-            Command::Health(container, _) => {
-                return Err(format!(
-                    "a real engine finds out by itself how {container} is: write the line for an \
-                     engine without containers"
-                ));
-            }
-            Command::Run(run) | Command::Create(run) => {
-                words.truncate(words.len() - run.command.len() - 1);
-                let label = ["--label", LABEL, "--stop-timeout", "0"].map(str::to_owned);
-                words.splice(2..2, label);
-                words.extend([IMAGE, "sleep", "3600"].map(str::to_owned));
-            }
-            Command::NetworkCreate(_) => {
-                words.splice(3..3, ["--label", LABEL].map(str::to_owned));
-            }
-            _ => {}
-        }
-        let words: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
-        self.docker.run(&words);
-        Ok(())
+        self.engine.carry_out(line)
     }
 
     fn dig(&mut self, dig: &Dig) -> Expected {
-        if let Some(client) = &dig.client {
-            return self.ask_inside(client, dig);
+        let port = self.process.dns.port();
+        let client = dig.client.as_ref();
+        let inside = |client: &String| self.engine.ask_inside(&self.binary, client, port, dig);
+        if let Some(answer) = client.and_then(inside) {
+            return answer;
         }
-        let server = ([127, 0, 0, 1], self.process.dns.port()).into();
-        ask(server, &dig.name, &dig.qtype).expect("an answer").as_expected()
+        let source = client.map_or([127, 0, 0, 1].into(), |client| address(&self.process, client));
+        let server = ([127, 0, 0, 1], port).into();
+        ask_from(source, server, &dig.name, &dig.qtype).expect("an answer").as_expected()
     }
 
     /// The engine answers the command before we have read its event: wait until the directory has
@@ -306,6 +274,86 @@ impl Subject for OnEngine<'_> {
     }
 }
 
+impl CarriesOut for Docker {
+    fn url(&self) -> Option<String> {
+        None
+    }
+
+    /// With the binary itself, in the container's network namespace.
+    fn ask_inside(&self, binary: &str, container: &str, port: u16, dig: &Dig) -> Option<Expected> {
+        let inspect = |format: &str| self.run(&["inspect", "--format", format, container]);
+        let pid = inspect("{{.State.Pid}}");
+        let gateways = inspect("{{range .NetworkSettings.Networks}}{{.Gateway}} {{end}}");
+        let server = format!("{}:{port}", gateways.split_whitespace().next()?);
+        let output = Program::new("nsenter")
+            .args(["-t", &pid, "-n", binary, "query", &dig.name, &dig.qtype])
+            .args(["--json", "--server", &server])
+            .output()
+            .expect("nsenter");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+        let answers = report["answers"].as_array()?;
+        let data = |answer: &serde_json::Value| answer["data"].as_str()?.parse().ok();
+        let addresses: Vec<IpAddr> = answers.iter().filter_map(data).collect();
+        Some(match report["rcode"].as_str()? {
+            "NOERROR" if answers.is_empty() => Expected::Code("NODATA".to_owned()),
+            "NOERROR" if addresses.is_empty() => Expected::Code("DATA".to_owned()),
+            "NOERROR" => Expected::Addresses(addresses),
+            code => Expected::Code(code.to_owned()),
+        })
+    }
+
+    fn carry_out(&self, line: &Line) -> Result<(), String> {
+        let words = docker_words(line)?;
+        self.run(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        Ok(())
+    }
+}
+
+/// The line for `docker`, as it stands but for the label, the image and its command.
+fn docker_words(line: &Line) -> Result<Vec<String>, String> {
+    let mut words = line.words.clone();
+    match &line.command {
+        Command::Health(container, _) => {
+            return Err(format!(
+                "a real engine finds out by itself how {container} is: the line is for an engine \
+                 without containers"
+            ));
+        }
+        Command::Run(run) | Command::Create(run) => {
+            words.truncate(words.len() - run.command.len() - 1);
+            let label = ["--label", LABEL, "--stop-timeout", "0"].map(str::to_owned);
+            words.splice(2..2, label);
+            words.extend([IMAGE, "sleep", "3600"].map(str::to_owned));
+        }
+        Command::NetworkCreate(_) => {
+            words.splice(3..3, ["--label", LABEL].map(str::to_owned));
+        }
+        Command::Prune(_) | Command::NetworkPrune(_) => {
+            // Nothing but a test's own.
+            let label = format!("label={LABEL}");
+            words.extend(["-f", "--filter", &label].map(str::to_owned));
+        }
+        _ => {}
+    }
+    words.remove(0);
+    Ok(words)
+}
+
+impl CarriesOut for FakeEngine {
+    fn url(&self) -> Option<String> {
+        Some(self.url())
+    }
+
+    fn ask_inside(&self, _: &str, _: &str, _: u16, _: &Dig) -> Option<Expected> {
+        None
+    }
+
+    fn carry_out(&self, line: &Line) -> Result<(), String> {
+        self.try_play(&line.text)
+    }
+}
+
 /// Within this time every event has been followed.
 const EVENTS: Duration = Duration::from_millis(500);
 /// How often a condition is looked at.
@@ -313,3 +361,30 @@ const PACE: Duration = Duration::from_millis(2);
 /// The engine's events arrive within milliseconds; after this the answer is compared anyway, and
 /// the difference told.
 const SETTLE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Result<String, String> {
+        docker_words(&parse("test", text).expect(text)[0]).map(|words| words.join("|"))
+    }
+
+    #[test]
+    fn a_real_engine_gets_the_lines_with_the_tests_label() {
+        let fixed = "--label|netalias-test|--stop-timeout|0";
+        let image = "netalias-test/busybox|sleep|3600";
+        let run = words("docker run -d --health-cmd 'test -e /x' busybox httpd -f");
+        assert_eq!(run, Ok(format!("run|{fixed}|-d|--health-cmd|test -e /x|{image}")));
+        assert_eq!(words("docker create busybox"), Ok(format!("create|{fixed}|{image}")));
+        let prune = words("docker container prune");
+        assert_eq!(prune, Ok("container|prune|-f|--filter|label=netalias-test".to_owned()));
+        assert_eq!(words("docker rm -f a b"), Ok("rm|-f|a|b".to_owned()));
+    }
+
+    #[test]
+    fn a_real_engine_is_not_told_what_a_health_check_finds() {
+        let why = words("health web healthy").expect_err("it finds out by itself");
+        assert!(why.starts_with("a real engine finds out by itself how web is"), "{why}");
+    }
+}
