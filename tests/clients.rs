@@ -201,10 +201,11 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// A small web server that goes on for two seconds after it was told to stop, as good ones do.
+/// A small web server with a graceful stop: a moment after it was told to, it takes no new
+/// connections; it ends after two seconds.
 fn run_backend(docker: &Docker, name: &str, more: &[&str]) {
     let serve = "echo well > /tmp/index.html; httpd -f -p 80 -h /tmp & server=$!; \
-                 trap 'sleep 2; kill $server; exit 0' TERM; wait";
+                 trap 'sleep 0.2; kill $server; sleep 1.8; exit 0' TERM; wait";
     let run = ["run", "-d", "--label", netalias_testkit::LABEL, "--name", name];
     let on = ["--network", "nt-clients", "--network-alias", "nt-app"];
     let image = [netalias_testkit::IMAGE, "sh", "-c", serve];

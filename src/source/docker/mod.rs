@@ -4,8 +4,8 @@
 //! and says what it finds. It subscribes first and lists then, so that nothing falls between, and
 //! a list only marks too: what exists already stays in the directory while it is looked at again.
 //!
-//! `agenda` keeps what is marked, `drift` what lists showed and no event told, `signals` who was told to stop, `translate` reads the engine's
-//! answers, `backoff` paces retries.
+//! `agenda` keeps what is marked, `drift` what lists showed and no event told, `signals` who was
+//! told to stop; `translate` reads the engine's answers, `backoff` paces retries.
 
 mod agenda;
 mod backoff;
