@@ -7,7 +7,7 @@ mod scenario;
 mod wait;
 
 pub use ask::{Answer, ask, spread};
-pub use docker::{Docker, IMAGE, LABEL, Unavailable};
+pub use docker::{Docker, IMAGE, Unavailable, label};
 pub use process::{Process, kernel_port};
 pub use scenario::{Core, OnEngine, Subject, Wire, check};
 pub use wait::{PATIENCE, until};

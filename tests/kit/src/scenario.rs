@@ -9,7 +9,7 @@ use netalias::model::{Domains, Health, Name, Outcome, RecordType, decide};
 use netalias::source::scenario::{Command, Dig, Expected, Line, Player, parse};
 
 use crate::ask::{ask, spread};
-use crate::docker::{Docker, IMAGE, LABEL};
+use crate::docker::{Docker, IMAGE, label};
 use crate::process::{Process, kernel_port};
 use crate::wait::until;
 
@@ -182,12 +182,12 @@ impl Subject for OnEngine<'_> {
         match &line.command {
             Command::Run(_) => {
                 words.pop();
-                let label = ["--label", LABEL, "--stop-timeout", "0"].map(str::to_owned);
-                words.splice(2..2, label);
+                let fixed = ["--label", label(), "--stop-timeout", "0"].map(str::to_owned);
+                words.splice(2..2, fixed);
                 words.extend([IMAGE, "sleep", "3600"].map(str::to_owned));
             }
             Command::NetworkCreate(_) => {
-                words.splice(3..3, ["--label", LABEL].map(str::to_owned));
+                words.splice(3..3, ["--label", label()].map(str::to_owned));
             }
             _ => {}
         }
