@@ -122,10 +122,7 @@ impl Case<'_> {
     pub(crate) fn holders(&self) -> Vec<(&Container, &Attachment)> {
         let mut holders = Vec::new();
         for (owner, network) in self.readings() {
-            let found = self.facts.attached(network).filter(|(container, attachment)| {
-                container.names(attachment).any(|name| name.eq_ignore_ascii_case(&owner))
-            });
-            holders.extend(found);
+            holders.extend(self.facts.holders(&owner, network));
         }
         holders
     }

@@ -48,6 +48,8 @@ pub(crate) struct Attachment {
 #[derive(Default)]
 pub(crate) struct Network {
     pub(crate) name: String,
+    pub(crate) internal: bool,
+    /// Whether it has addresses of both families.
     pub(crate) dual: bool,
     pub(crate) subnets: Vec<String>,
 }
@@ -71,11 +73,19 @@ impl Facts {
         Ok(facts)
     }
 
+    /// The running containers with this name on this network, in any case.
+    pub(crate) fn holders(&self, name: &str, network: &str) -> Vec<(&Container, &Attachment)> {
+        let holds = |(container, on): &(&Container, &Attachment)| {
+            container.names(on).any(|held| held.eq_ignore_ascii_case(name))
+        };
+        self.attached(network).filter(holds).collect()
+    }
+
     /// The running containers on a network.
-    pub(crate) fn attached<'a>(
-        &'a self,
-        network: &'a str,
-    ) -> impl Iterator<Item = (&'a Container, &'a Attachment)> {
+    pub(crate) fn attached(
+        &self,
+        network: &str,
+    ) -> impl Iterator<Item = (&Container, &Attachment)> {
         let running = self.containers.iter().filter(|container| container.running);
         running.filter_map(move |container| Some((container, container.on(network)?)))
     }
@@ -180,6 +190,7 @@ fn network(json: &Value) -> Network {
     let configs = json["IPAM"]["Config"].as_array();
     Network {
         name: text(&json["Name"]),
+        internal: json["Internal"] == true,
         dual: json["EnableIPv6"] == true,
         subnets: configs.into_iter().flatten().map(|config| text(&config["Subnet"])).collect(),
     }

@@ -8,6 +8,7 @@
 mod case;
 mod compare;
 mod facts;
+mod order;
 mod probe;
 mod questions;
 mod rules;

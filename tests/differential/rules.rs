@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::case::{Case, DOMAIN, Facet, Verdict, netalias_verdict};
-use crate::facts::{Attachment, DEFAULT_BRIDGE};
+use crate::facts::DEFAULT_BRIDGE;
+use crate::order;
 use crate::probe::Reply;
 
 /// A difference that is meant. `differences.md` is this table for people.
@@ -179,20 +180,11 @@ pub(crate) const NOT_YET: &[NotYet] = &[
         applies: |case| case.asked.qtype == "PTR" && case.is_reverse(),
     },
     NotYet {
-        what: "a network with gateways of both families comes before one with one",
-        applies: |case| {
-            let dual = |on: &Attachment| case.facts.network(&on.network).is_some_and(|n| n.dual);
-            let kinds: BTreeSet<bool> = case.holders().iter().map(|(_, on)| dual(on)).collect();
-            kinds.len() > 1
-        },
-    },
-    NotYet {
-        what: "the default bridge comes last, since Docker never looks there",
+        what: "several networks are searched in Docker's order",
         applies: |case| {
             let holders = case.holders();
-            let on_bridge = |on: &&Attachment| on.network == DEFAULT_BRIDGE;
-            holders.iter().any(|(_, on)| on_bridge(on))
-                && !holders.iter().all(|(_, on)| on_bridge(on))
+            let networks: BTreeSet<&String> = holders.iter().map(|(_, on)| &on.network).collect();
+            networks.len() > 1 && of_data(&case.docker()) == order::found(case)
         },
     },
 ];
@@ -223,6 +215,15 @@ fn is_positive(verdict: &Verdict) -> bool {
 
 fn is_own_answer(verdict: &Verdict) -> bool {
     is_positive(verdict) || *verdict == Verdict::NxDomain
+}
+
+/// The data of a name that exists.
+fn of_data(verdict: &Verdict) -> Option<BTreeSet<String>> {
+    match verdict {
+        Verdict::Data(data) => Some(data.clone()),
+        Verdict::NoData => Some(BTreeSet::new()),
+        _ => None,
+    }
 }
 
 fn passed_on(case: &Case) -> bool {

@@ -60,6 +60,11 @@ impl<'a> World<'a> {
         for _ in 0..self.most {
             let facts = self.facts()?;
             self.run(&facts)?;
+            // Names that are on several networks of a client are where order shows.
+            if self.rng.bool() {
+                let facts = self.facts()?;
+                self.connect(&facts)?;
+            }
         }
         Ok(())
     }
@@ -143,7 +148,7 @@ impl<'a> World<'a> {
                         say(&["--network-alias", alias]);
                     }
                     let targets: Vec<&Container> = facts.attached(network).map(|at| at.0).collect();
-                    if self.rng.u8(0..3) == 0 && !targets.is_empty() {
+                    if self.rng.bool() && !targets.is_empty() {
                         let target = targets[self.rng.usize(0..targets.len())];
                         say(&["--link", &format!("{}:{}", target.name, self.one_of(LINKS))]);
                     }
