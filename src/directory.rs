@@ -4,25 +4,28 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
 use crate::model::{
-    Change, Domains, Found, Health, Member, Name, Network, NetworkId, RecordSet, Registry, Update,
-    View, Zone, readings,
+    Asker, Change, Client, ContainerId, Found, Member, Name, Network, NetworkId, Place, Policy,
+    RecordSet, Registry, Reverse, Rules, Scope, Service, StaticFound, Update, View, Warning, Zone,
+    readings, warnings,
 };
 
 /// A new, empty directory: its one writer and its first reader. `sources` is how many sources
 /// must give a complete list before the directory is complete.
 #[must_use]
-pub fn new(sources: usize, health: Health) -> (Publisher, Reader) {
+pub fn new(sources: usize, policy: Policy) -> (Publisher, Reader) {
     let maps = Arc::new(Maps {
         names: DashMap::new(),
         networks: DashMap::new(),
         network_names: DashMap::new(),
         clients: DashMap::new(),
         incomplete: AtomicUsize::new(sources),
-        health,
+        generation: AtomicUsize::new(0),
+        policy: ArcSwap::from_pointee(policy),
     });
     let registry = Arc::new(Mutex::new(Registry::default()));
     (Publisher { registry, maps: maps.clone() }, Reader { maps })
@@ -59,19 +62,36 @@ struct Maps {
     networks: DashMap<NetworkId, Network>,
     /// Engines allow two networks of one name.
     network_names: DashMap<Name, Vec<NetworkId>>,
-    clients: DashMap<IpAddr, Arc<View>>,
+    clients: DashMap<IpAddr, Arc<Client>>,
     /// Sources that have not given a complete list yet.
     incomplete: AtomicUsize,
-    health: Health,
+    /// Counts changes that made a difference.
+    generation: AtomicUsize,
+    policy: ArcSwap<Policy>,
 }
 
 impl Publisher {
     /// Takes a change in and publishes the difference it makes.
     pub fn apply(&self, change: Change) {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        for update in registry.apply(change) {
+        let updates = registry.apply(change);
+        if !updates.is_empty() {
+            self.maps.generation.fetch_add(1, Ordering::Relaxed);
+        }
+        for update in updates {
             self.maps.store(update);
         }
+    }
+
+    /// Puts another policy in force. Every question is answered by the old one or by the new one.
+    pub fn set_policy(&self, policy: Policy) {
+        let _one_writer = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let rules = policy.rules.clone();
+        let old = self.maps.policy.swap(Arc::new(policy));
+        if old.rules != rules {
+            self.maps.reselect(&rules);
+        }
+        self.maps.generation.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether this network is in the directory.
@@ -89,42 +109,90 @@ impl Publisher {
 }
 
 impl Reader {
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        self.maps.policy.load_full()
+    }
+
     /// Whether every source has given a complete list, so that "unknown" means "does not exist".
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.maps.incomplete.load(Ordering::Acquire) == 0
     }
 
-    /// The view of a client: a container sees its own networks, anybody else all.
+    /// A number that is another one after each change of names, views or policy.
     #[must_use]
-    pub fn view_of(&self, client: IpAddr) -> Arc<View> {
-        match self.maps.clients.get(&client.to_canonical()) {
-            Some(view) => view.clone(),
-            None => Arc::new(View::All),
+    pub fn generation(&self) -> usize {
+        self.maps.generation.load(Ordering::Relaxed)
+    }
+
+    /// Finds what a name leads to for a client: a container sees its own networks, anybody else
+    /// what the scope says. Adds to the asker what addresses it has where the answer is.
+    #[must_use]
+    pub fn lookup(&self, asker: &mut Asker, name: &Name, policy: &Policy) -> Lookup {
+        let address = asker.address.to_canonical();
+        let container = self.maps.clients.get(&address).map(|client| client.clone());
+        if let Some(container) = container {
+            let lookup = self.resolve(name, policy, &container.view);
+            if let Found::Set(set) = &lookup.found {
+                container.introduce(asker, &set.place.network);
+            }
+            return lookup;
+        }
+        let mut lookup = self.resolve(name, policy, &self.view_of_others(policy));
+        // The gateway's address is the host's only for those on the network.
+        if let (Found::Set(set), Some(host)) = (&lookup.found, &policy.host)
+            && set.members.iter().all(|member| member.through_host)
+            && !set.members.is_empty()
+        {
+            lookup.found = Found::Static(host.clone());
+        }
+        lookup
+    }
+
+    /// The view of a container, by one of its addresses.
+    #[must_use]
+    pub fn view_of(&self, address: IpAddr) -> Option<View> {
+        self.maps.clients.get(&address.to_canonical()).map(|client| client.view.clone())
+    }
+
+    fn view_of_others(&self, policy: &Policy) -> View {
+        match &policy.scope {
+            Scope::All => View::All,
+            Scope::Auto => self.own_view(policy).unwrap_or(View::All),
+            Scope::Own => self.own_view(policy).unwrap_or_else(|| View::of_networks(Vec::new())),
+            Scope::Networks(names) => {
+                let ids = names.iter().filter_map(|name| self.networks_named(name, &View::All));
+                View::of_networks(ids.flatten().collect())
+            }
         }
     }
 
-    /// Finds what a name leads to in a view: as it stands, then relative to an own domain.
+    /// Finds what a name leads to in a view: the configuration's names before all others, then
+    /// the name as it stands, then relative to an own domain.
     #[must_use]
-    pub fn resolve(&self, name: &Name, domains: &Domains, view: &View) -> Lookup {
-        let (bare_zone, bare) = self.search(name, view);
-        if let Found::Set(_) = bare {
-            return Lookup { zone: bare_zone, found: bare };
+    pub fn resolve(&self, name: &Name, policy: &Policy, view: &View) -> Lookup {
+        if let Some(StaticFound::Set(set)) = policy.statics.find(name) {
+            return Lookup { zone: Zone::Bare(set.owner.clone()), found: Found::Static(set) };
         }
-        match domains.split(name) {
-            Some((domain, None)) => {
-                Lookup { zone: Zone::Domain(domain.clone()), found: Found::Apex }
-            }
-            Some((domain, Some(relative))) => {
-                let found = match self.search(&relative, view).1 {
-                    // Below the domain a network's name is a name among others.
-                    Found::Apex => Found::Branch,
-                    found => found,
-                };
-                Lookup { zone: Zone::Domain(domain.clone()), found }
-            }
-            None => Lookup { zone: bare_zone, found: bare },
+        if let Some(reverse) = Reverse::parse(name)
+            && let Some(lookup) = self.reverse(&reverse, view)
+        {
+            return lookup;
         }
+        let lookup = self.resolve_endpoints(name, policy, view);
+        let empty = matches!(lookup.found, Found::Nothing | Found::Branch);
+        if empty && let Some((service, name)) = Service::split(name) {
+            let below = self.resolve_endpoints(&name, policy, view);
+            if let Found::Set(set) = below.found {
+                return Lookup { zone: below.zone, found: Found::Service(service, set) };
+            }
+        }
+        if empty && let Some(StaticFound::Branch) = policy.statics.find(name) {
+            return Lookup { zone: Zone::Bare(name.clone()), found: Found::Branch };
+        }
+        lookup
     }
 
     /// Every set of a name, or of all names, ordered by name and network.
@@ -135,8 +203,15 @@ impl Reader {
             None => self.maps.names.iter().flat_map(|entry| entry.to_vec()).collect(),
         };
         sets.retain(|set| !set.members.is_empty());
-        sets.sort_by_cached_key(|set| (set.owner.to_string(), set.network_name.clone()));
+        sets.sort_by_cached_key(|set| (set.owner.to_string(), set.place.name.clone()));
         sets
+    }
+
+    /// What people should know about names.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Warning> {
+        let networks: Vec<_> = self.maps.networks.iter().map(|n| n.name.clone()).collect();
+        warnings(&self.sets(None), &networks, &self.policy())
     }
 
     /// Whether no entry of any kind is left.
@@ -144,6 +219,66 @@ impl Reader {
     pub fn is_empty(&self) -> bool {
         let Maps { names, networks, network_names, clients, .. } = &*self.maps;
         names.is_empty() && networks.is_empty() && network_names.is_empty() && clients.is_empty()
+    }
+
+    fn resolve_endpoints(&self, name: &Name, policy: &Policy, view: &View) -> Lookup {
+        let (bare_zone, bare) = self.search(name, view);
+        if let Found::Set(_) = bare {
+            return Lookup { zone: bare_zone, found: bare };
+        }
+        let Some((domain, relative)) = policy.domains.split(name) else {
+            return Lookup { zone: bare_zone, found: bare };
+        };
+        let found = match relative.map(|relative| (self.search(&relative, view).1, relative)) {
+            None => Found::Apex,
+            // Below the domain a network's name is a name among others.
+            Some((Found::Apex, _)) => Found::Branch,
+            Some((Found::Nothing, relative)) if relative.as_wire() == NAME_SERVER => {
+                self.own_set(policy, view).map_or(Found::Branch, Found::Set)
+            }
+            Some((found, _)) => found,
+        };
+        Lookup { zone: Zone::Domain(domain.clone()), found }
+    }
+
+    /// An address: what it points back to, or that nobody of ours has it. None: not in the range
+    /// of a network of ours.
+    fn reverse(&self, reverse: &Reverse, view: &View) -> Option<Lookup> {
+        if reverse.is_whole()
+            && let Some(client) = self.maps.clients.get(&reverse.address)
+        {
+            let seen = client.hosts.iter().filter(|(network, _)| view.sees(network));
+            let mut names = seen.filter_map(|(id, host)| {
+                let network = Name::parse(&self.maps.networks.get(id)?.name).ok()?;
+                Some((host.below(&network).ok()?, network))
+            });
+            if let Some((host, network)) = names.next() {
+                return Some(Lookup { zone: Zone::Network(network), found: Found::Pointer(host) });
+            }
+        }
+        let mut networks = self.maps.networks.iter();
+        networks.find_map(|network| {
+            let subnet = network.subnets.iter().find(|subnet| {
+                subnet.contains(reverse.address) && reverse.bits >= subnet.prefix / 8 * 8
+            })?;
+            let found = if reverse.is_whole() { Found::Nothing } else { Found::Branch };
+            Some(Lookup { zone: Zone::Reverse(Reverse::zone_of(subnet)), found })
+        })
+    }
+
+    /// The networks that netalias itself is on.
+    fn own_view(&self, policy: &Policy) -> Option<View> {
+        let sets = self.maps.names.get(&own_name(policy.own.as_ref()?)?)?;
+        let member = sets.iter().flat_map(|set| set.members.iter()).next()?;
+        let address = member.v4.map(IpAddr::V4).or(member.v6.map(IpAddr::V6))?;
+        // The guard must be gone before another shard is asked.
+        drop(sets);
+        self.view_of(address)
+    }
+
+    /// netalias itself as an endpoint.
+    fn own_set(&self, policy: &Policy, view: &View) -> Option<Arc<RecordSet>> {
+        self.set(&own_name(policy.own.as_ref()?)?, None, view)
     }
 
     /// Tries every reading of a name. An empty non-terminal counts only when nothing else is
@@ -158,6 +293,9 @@ impl Reader {
                     None => continue,
                 },
             };
+            if let Some(set) = self.linked(&reading.owner, networks.as_deref(), view) {
+                return (zone, Found::Set(set));
+            }
             match self.set(&reading.owner, networks.as_deref(), view) {
                 Some(set) if set.members.is_empty() => {
                     fallback.get_or_insert((zone, Found::Branch));
@@ -180,6 +318,21 @@ impl Reader {
         (if single { Zone::Root } else { Zone::Foreign }, Found::Nothing)
     }
 
+    /// What the client alone calls by this name, which Docker looks up before real names.
+    fn linked(
+        &self,
+        alias: &Name,
+        networks: Option<&[NetworkId]>,
+        view: &View,
+    ) -> Option<Arc<RecordSet>> {
+        let admitted = |network: &NetworkId| networks.is_none_or(|n| n.contains(network));
+        view.links(alias).filter(|(network, _)| admitted(network)).find_map(|(network, target)| {
+            let sets = self.maps.names.get(target)?;
+            let found = sets.iter().find(|set| set.place.network == *network);
+            found.filter(|set| !set.members.is_empty()).cloned()
+        })
+    }
+
     /// The networks of that name in a view.
     fn networks_named(&self, name: &Name, view: &View) -> Option<Vec<NetworkId>> {
         let entry = self.maps.network_names.get(name)?;
@@ -195,14 +348,13 @@ impl Reader {
         view: &View,
     ) -> Option<Arc<RecordSet>> {
         let sets = self.maps.names.get(owner)?;
-        let admitted = |set: &&Arc<RecordSet>| networks.is_none_or(|n| n.contains(&set.network));
-        let place = |set: &&Arc<RecordSet>| match view {
-            View::All => Some(0),
-            View::Networks(order) => order.iter().position(|id| *id == set.network),
-        };
+        let admitted =
+            |set: &&Arc<RecordSet>| networks.is_none_or(|n| n.contains(&set.place.network));
         sets.iter()
             .filter(admitted)
-            .filter_map(|set| Some(((set.members.is_empty(), place(&set)?), set)))
+            .filter_map(|set| {
+                Some(((set.members.is_empty(), view.place(&set.place.network)?), set))
+            })
             .min_by_key(|(key, _)| *key)
             .map(|(_, set)| set.clone())
     }
@@ -211,7 +363,7 @@ impl Reader {
 impl Maps {
     fn store(&self, update: Update) {
         match update {
-            Update::Name { network, owner, members } => self.store_name(network, owner, members),
+            Update::Name { network, owner, members } => self.store_name(&network, owner, members),
             Update::Network(network) => {
                 if let Ok(name) = Name::parse(&network.name) {
                     let mut ids = self.network_names.entry(name).or_default();
@@ -231,29 +383,33 @@ impl Maps {
                     }
                 }
             }
-            Update::Client { address, view: Some(view) } => {
-                self.clients.insert(address, Arc::new(view));
+            Update::Client { address, client: Some(client) } => {
+                self.clients.insert(address, Arc::new(client));
             }
-            Update::Client { address, view: None } => {
+            Update::Client { address, client: None } => {
                 self.clients.remove(&address);
             }
         }
     }
 
-    fn store_name(&self, network: NetworkId, owner: Name, members: Option<Vec<Member>>) {
+    fn store_name(&self, network: &NetworkId, owner: Name, members: Option<Vec<Member>>) {
         // Read before the entry is locked: no guard is ever taken under another one.
-        let known = self.networks.get(&network).map(|network| network.name.clone());
-        let place = known.unwrap_or_else(|| network.0.clone());
+        let known = self.networks.get(network).map(|network| network.place());
+        let unknown =
+            || Place { name: network.0.clone(), network: network.clone(), dual_stack: false };
+        let place = known.unwrap_or_else(unknown);
         let mut entry = match self.names.entry(owner.clone()) {
             Entry::Occupied(entry) => entry,
             Entry::Vacant(_) if members.is_none() => return,
             Entry::Vacant(entry) => entry.insert_entry(Vec::new()),
         };
         let sets = entry.get_mut();
-        let old = sets.iter().position(|set| set.network == network).map(|at| sets.remove(at));
+        let old = sets.iter().position(|set| set.place.network == *network);
+        let old = old.map(|at| sets.remove(at));
         if let Some(members) = members {
-            let set = RecordSet::new(owner, network, place, members, self.health, old.as_deref());
-            let order = |set: &RecordSet| (set.network_name.clone(), set.network.clone());
+            let rules = &self.policy.load().rules;
+            let set = RecordSet::new(owner, place, members, rules, old.as_deref());
+            let order = |set: &RecordSet| (set.place.name.clone(), set.place.network.clone());
             let at = sets.partition_point(|other| order(other) < order(&set));
             sets.insert(at, Arc::new(set));
         }
@@ -261,4 +417,21 @@ impl Maps {
             entry.remove();
         }
     }
+
+    /// Makes every set anew under other rules; each goes on with its turn.
+    fn reselect(&self, rules: &Rules) {
+        for mut sets in self.names.iter_mut() {
+            for set in sets.iter_mut() {
+                *set = Arc::new(set.with_rules(rules));
+            }
+        }
+    }
+}
+
+/// The name server's name below a domain, as a label on the wire.
+const NAME_SERVER: &[u8] = b"\x02ns";
+
+/// The name that a container surely has.
+fn own_name(own: &ContainerId) -> Option<Name> {
+    Name::parse(own.short()).ok()
 }

@@ -38,13 +38,15 @@ fn main() {
         }
     };
     let mut trials = scenarios(docker);
-    let own: [(&str, Test); 6] = [
+    let own: [(&str, Test); 8] = [
         ("a_change_is_in_the_answer_within_100_ms", a_change_is_in_the_answer_within_100_ms),
         ("two_containers_swap_addresses", two_containers_swap_addresses),
         ("containers_die_while_they_are_looked_at", containers_die_while_they_are_looked_at),
         ("fifty_containers_start_at_once", fifty_containers_start_at_once),
         ("an_engine_that_comes_later_is_found", an_engine_that_comes_later_is_found),
         ("a_paused_and_an_unhealthy_container", a_paused_and_an_unhealthy_container),
+        ("every_source_of_names", every_source_of_names),
+        ("a_stopping_container_gets_no_new_clients", a_stopping_container_gets_no_new_clients),
     ];
     for (name, test) in own {
         let trial = Trial::test(name, move || {
@@ -235,6 +237,118 @@ fn a_paused_and_an_unhealthy_container(docker: &Docker) {
     let mut all = vec![address("nt-well"), address("nt-frozen"), address("nt-ill")];
     all.sort_unstable();
     until("all are answered", || (addresses(&process, "nt-f") == all).then_some(()));
+}
+
+/// From the stop signal on, through the whole grace period; other signals change nothing.
+fn a_stopping_container_gets_no_new_clients(docker: &Docker) {
+    docker.network(&["--subnet", "10.213.27.0/24", "nt-drain"]);
+    // Its process 1 has no handlers, so that TERM and QUIT pass by and the grace period is long.
+    let slow = ["--network", "nt-drain", "--network-alias", "nt-d", "--stop-timeout", "60"];
+    let start = |name: &str, more: &[&str]| {
+        docker.sleeper(&[&slow[..], &["--name", name], more].concat());
+        address_of(docker, name, "nt-drain")
+    };
+    let (stays, term) = (start("nt-stays", &[]), start("nt-term", &[]));
+    let quit = start("nt-quit", &["--stop-signal", "SIGQUIT"]);
+    let process = serve();
+    let answered = |addresses_wanted: &[IpAddr]| {
+        let mut wanted = addresses_wanted.to_vec();
+        wanted.sort_unstable();
+        let ((), time) =
+            until("the answer", || (addresses(&process, "nt-d") == wanted).then_some(()));
+        time
+    };
+    answered(&[stays, term, quit]);
+    for signal in ["HUP", "USR1", "CONT"] {
+        docker.run(&["kill", "-s", signal, "nt-stays"]);
+    }
+    docker.run(&["kill", "-s", "TERM", "nt-quit"]);
+    let mut stop = Command::new("docker").args(["stop", "nt-term"]).spawn().expect("docker");
+    let time = answered(&[stays, quit]);
+    assert!(stop.try_wait().expect("docker").is_none(), "it still runs, and is out after {time:?}");
+    let shown = process.get("/v1/names?name=nt-term").1;
+    assert!(shown.contains("draining"), "{shown}");
+    assert_eq!(addresses(&process, "nt-term"), [term], "its own name still leads to it");
+    docker.run(&["kill", "-s", "QUIT", "nt-quit"]);
+    answered(&[stays]);
+    docker.run(&["kill", "nt-term", "nt-quit"]);
+    stop.wait().expect("docker");
+    docker.run(&["start", "nt-term"]);
+    answered(&[stays, address_of(docker, "nt-term", "nt-drain")]);
+    docker.run(&["rm", "-f", "nt-term"]);
+    answered(&[stays]);
+    // The kernel's killer gives no notice.
+    let hungry = ["--memory", "8m", "--memory-swap", "8m", "--name", "nt-hungry"];
+    let network = ["--network", "nt-drain", "--network-alias", "nt-h"];
+    let run = ["run", "-d", "--label", label()];
+    let eat = [
+        IMAGE,
+        "sh",
+        "-c",
+        "until test -e /tmp/go; do sleep 0.05; done; x=x; while :; do x=$x$x; done",
+    ];
+    docker.run(&[&run[..], &hungry, &network, &eat].concat());
+    until("it has a name", || (addresses(&process, "nt-h").len() == 1).then_some(()));
+    docker.run(&["exec", "nt-hungry", "sh", "-c", "echo go > /tmp/go"]);
+    until("it has none", || addresses(&process, "nt-h").is_empty().then_some(()));
+}
+
+/// Links, shared and host networks, labels and exposed ports; asked by the host, and from inside.
+fn every_source_of_names(docker: &Docker) {
+    docker.network(&["--subnet", "10.213.26.0/24", "nt-src"]);
+    let labels = ["-l", "netalias.alias=nt-la, nt-lb", "-l", "netalias.port.http=80/tcp"];
+    let web =
+        [&labels[..], &["--expose", "80", "--name", "nt-web", "--network", "nt-src"]].concat();
+    docker.sleeper(&web);
+    docker.sleeper(&["--name", "nt-client", "--network", "nt-src", "--link", "nt-web:nt-db"]);
+    docker.sleeper(&["--name", "nt-sharer", "--network", "container:nt-web"]);
+    docker.sleeper(&["--name", "nt-hosted", "--network", "host"]);
+    let ignored = ["-l", "netalias.ignore=true", "--name", "nt-ignored", "--network", "nt-src"];
+    docker.sleeper(&ignored);
+    let mut command = Command::new(BINARY);
+    let listen = ["--listen", "0.0.0.0:0", "--http", "127.0.0.1:0"];
+    let process = Process::start(command.arg("serve").args(listen));
+    until("the first complete list", || (process.get("/readyz").0 == 200).then_some(()));
+    let web = address_of(docker, "nt-web", "nt-src");
+    let gateway: IpAddr = "10.213.26.1".parse().expect("an address");
+    let server = std::net::SocketAddr::from(([127, 0, 0, 1], process.dns.port()));
+    let host_asks = |name: &str| ask(server, name, "A").expect("an answer").as_expected();
+    for (name, address) in [
+        ("nt-la", web),
+        ("nt-lb.nt-src.rr.internal", web),
+        ("nt-sharer.nt-src", web),
+        ("nt-hosted.nt-src", gateway),
+        ("host.docker.internal.nt-src", gateway),
+    ] {
+        assert_eq!(host_asks(name), Expected::Addresses(vec![address]), "{name}");
+    }
+    for name in ["nt-ignored.rr.internal", "nt-db.rr.internal"] {
+        assert_eq!(host_asks(name), Expected::Code("NXDOMAIN".to_owned()), "{name}");
+    }
+    let data = |name: &str, qtype: &str| -> Vec<String> {
+        let answers = ask(server, name, qtype).expect("an answer").message.answers;
+        answers.iter().map(|record| record.data.to_string()).collect()
+    };
+    assert_eq!(data("_http._tcp.nt-web", "SRV"), ["0 1 80 nt-web.nt-src."]);
+    let below = data("_80._tcp.nt-la.rr.internal", "SRV");
+    assert_eq!(below, ["0 1 80 nt-web.nt-src.rr.internal."]);
+    assert_eq!(data("_443._tcp.nt-web", "SRV"), [""; 0]);
+    let octets: Vec<String> = web.to_string().rsplit('.').map(str::to_owned).collect();
+    let pointer = data(&format!("{}.in-addr.arpa", octets.join(".")), "PTR");
+    assert_eq!(pointer, ["nt-web.nt-src."], "the owner of the address, not who shares it");
+    // From inside: the binary itself asks, in the client's network namespace.
+    let pid = docker.run(&["inspect", "--format", "{{.State.Pid}}", "nt-client"]);
+    let server = format!("{gateway}:{}", process.dns.port());
+    let client_asks = |name: &str| {
+        let inside = ["-t", &pid, "-n", BINARY, "query", name, "--json", "--server", &server];
+        let output = Command::new("nsenter").args(inside).output().expect("nsenter");
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        json["answers"][0]["data"].as_str().unwrap_or_default().to_owned()
+    };
+    for name in ["nt-db", "NT-DB.nt-src", "nt-db.rr.internal", "nt-sharer", "nt-web"] {
+        assert_eq!(client_asks(name), web.to_string(), "{name}");
+    }
+    assert_eq!(client_asks("nt-hosted"), gateway.to_string());
 }
 
 /// Runs `task` for each of 0..n, eight at a time.

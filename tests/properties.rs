@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use netalias::directory::{self, Publisher, Reader};
-use netalias::model::{Change, Health, Registry, Ring};
+use netalias::model::{Change, Health, Policy, Registry, Ring};
 use netalias::source::docker::{Agenda, Target};
 use netalias::source::scenario::{Command, Engine, parse_line};
 use proptest::prelude::*;
@@ -122,7 +122,7 @@ fn contents(reader: &Reader) -> BTreeMap<String, Vec<String>> {
     let mut contents = BTreeMap::new();
     for set in reader.sets(None) {
         let members = set.members.iter().map(|member| format!("{member:?}")).collect();
-        contents.insert(format!("{} on {}", set.owner, set.network), members);
+        contents.insert(format!("{} on {}", set.owner, set.place.network), members);
         for member in &set.members {
             for address in member.v4.map(IpAddr::V4).into_iter().chain(member.v6.map(IpAddr::V6)) {
                 contents
@@ -135,7 +135,7 @@ fn contents(reader: &Reader) -> BTreeMap<String, Vec<String>> {
 
 /// The directory after one list of this engine by a watcher that has seen nothing before.
 fn after_one_resync(engine: &Engine) -> BTreeMap<String, Vec<String>> {
-    let (publisher, reader) = directory::new(1, Health::Prefer);
+    let (publisher, reader) = directory::new(1, Policy::default());
     let mut watcher = Watcher { agenda: Agenda::default(), publisher, under_way: Vec::new() };
     watcher.list(engine);
     watcher.drain(engine);
@@ -146,7 +146,7 @@ fn after_one_resync(engine: &Engine) -> BTreeMap<String, Vec<String>> {
 fn any_history_of_events_before_a_resync_ends_in_the_map_of_one_resync() {
     check(&steps(), |steps| {
         let mut engine = Engine::default();
-        let (publisher, reader) = directory::new(1, Health::Prefer);
+        let (publisher, reader) = directory::new(1, Policy::default());
         let mut watcher = Watcher { agenda: Agenda::default(), publisher, under_way: Vec::new() };
         let mut events: Vec<Target> = Vec::new();
         for step in steps {
@@ -182,7 +182,7 @@ fn events_in_any_order_and_number_need_no_resync_if_none_is_lost() {
     let histories = prop::collection::vec((any::<u8>(), 1..4_usize, any::<usize>()), 0..60);
     check(&histories, |history| {
         let mut engine = Engine::default();
-        let (publisher, reader) = directory::new(1, Health::Prefer);
+        let (publisher, reader) = directory::new(1, Policy::default());
         let mut watcher = Watcher { agenda: Agenda::default(), publisher, under_way: Vec::new() };
         watcher.list(&engine);
         let mut events = Vec::new();
@@ -231,7 +231,7 @@ fn a_change_that_says_nothing_new_makes_no_difference() {
 fn an_emptied_engine_leaves_an_empty_directory() {
     check(&prop::collection::vec(any::<u8>(), 0..80), |commands| {
         let mut engine = Engine::default();
-        let (publisher, reader) = directory::new(1, Health::Prefer);
+        let (publisher, reader) = directory::new(1, Policy::default());
         for n in commands {
             let mut changes = Vec::new();
             let _ = engine.carry_out(&parsed(&command(n)), &mut changes);
@@ -257,7 +257,7 @@ fn n_questions_to_k_addresses_differ_by_one_at_most_from_any_threads() {
         let ring = Ring::new((0..k).collect());
         let count = |_| {
             let ring = &ring;
-            move || (0..n).map(|_| ring.rotate()[0]).collect::<Vec<u32>>()
+            move || (0..n).map(|_| ring.rotate(Health::Ignore)[0]).collect::<Vec<u32>>()
         };
         let firsts: Vec<u32> = std::thread::scope(|scope| {
             let spawned: Vec<_> = (0..threads).map(count).map(|f| scope.spawn(f)).collect();

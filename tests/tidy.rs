@@ -15,22 +15,31 @@ struct Room {
 const HOUSE: &[Room] = &[
     Room { place: "src/model/", parts: &["model"], dependencies: &[] },
     Room {
-        place: "src/config.rs",
-        parts: &["model"],
+        place: "src/config/",
+        parts: &["model", "config"],
         dependencies: &["clap", "serde", "strsim", "thiserror", "toml"],
     },
-    Room { place: "src/directory.rs", parts: &["model"], dependencies: &["dashmap"] },
+    Room { place: "src/directory.rs", parts: &["model"], dependencies: &["arc_swap", "dashmap"] },
     Room { place: "src/status.rs", parts: &["model"], dependencies: &[] },
     Room {
         place: "src/source/",
         parts: &["model", "directory", "status", "source"],
-        dependencies: &["bollard", "fastrand", "futures_util", "thiserror", "tokio", "tracing"],
+        dependencies: &[
+            "bollard",
+            "fastrand",
+            "futures_util",
+            "thiserror",
+            "time",
+            "tokio",
+            "tracing",
+        ],
     },
     Room {
         place: "src/dns/",
         parts: &["model", "directory", "status", "dns"],
         dependencies: &[
             "async_trait",
+            "fastrand",
             "hickory_proto",
             "hickory_server",
             "thiserror",

@@ -2,8 +2,9 @@
 
 use super::ConfigArgs;
 
-pub(super) fn run(args: ConfigArgs) -> anyhow::Result<bool> {
+pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<bool> {
     let config = args.load()?;
+    super::reload::policy(&config)?;
     anstream::print!("{}", config.to_toml());
     Ok(true)
 }

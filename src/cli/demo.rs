@@ -33,6 +33,7 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<bool> {
     };
     let server = Server::start(&config, &[]).await?;
     greet(&server, &config)?;
+    server.keep_watch(args.config, config);
     let player = Player::new(server.publisher.clone());
     let scenario = async {
         match lines {
@@ -57,7 +58,7 @@ fn greet(server: &Server, config: &Config) -> anyhow::Result<()> {
     if let (Some(address), Some(domain)) = (server.dns.first(), config.domain.first()) {
         let at = format!("@{} -p {}", address.ip(), address.port());
         say(&format!("try: dig {at} inner-dns-net"))?;
-        say(&format!("     dig {at} inner-dns-net.{domain}"))?;
+        say(&format!("     dig {at} inner-dns-net.{}", domain.name))?;
     }
     Ok(())
 }

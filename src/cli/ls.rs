@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 
 use super::ask_http::ServerArgs;
 use super::table;
-use crate::http::NameEntry;
+use crate::http::{Directory, NameEntry};
 
 #[derive(clap::Args)]
 pub(super) struct LsArgs {
@@ -26,28 +26,34 @@ pub(super) async fn run(args: LsArgs) -> anyhow::Result<bool> {
     if !status.is_success() {
         bail!("{}", String::from_utf8_lossy(&body).trim_end());
     }
-    let entries: Vec<NameEntry> =
+    let directory: Directory =
         serde_json::from_slice(&body).context("the server's answer is not ours")?;
+    let entries = &directory.names;
     if args.json {
-        anstream::println!("{}", serde_json::to_string_pretty(&entries)?);
+        anstream::println!("{}", serde_json::to_string_pretty(&directory)?);
     } else if let (Some(name), true) = (&args.name, entries.is_empty()) {
         anstream::eprintln!("netalias: nothing has the name {name}");
     } else {
-        let shown = entries.iter().filter(|entry| args.name.is_some() || !is_short_id(entry));
+        let shown =
+            entries.iter().filter(|entry| args.name.is_some() || !goes_without_saying(entry));
         table::print(
-            ["NAME", "NETWORK", "ADDRESS", "CONTAINER", "STATE"],
+            ["NAME", "NETWORK", "ADDRESS", "CONTAINER", "FROM", "STATE"],
             &shown.flat_map(rows).collect::<Vec<_>>(),
         );
+        for warning in &directory.warnings {
+            anstream::eprintln!("warning: {warning}");
+        }
     }
     Ok(args.name.is_none() || !entries.is_empty())
 }
 
-/// Every container answers to its short id; a list for people does without.
-fn is_short_id(entry: &NameEntry) -> bool {
-    entry.endpoints.iter().all(|endpoint| endpoint.id.get(..12) == Some(&entry.name))
+/// Every container answers to its short id, and the host on every network: a list for people does
+/// without.
+fn goes_without_saying(entry: &NameEntry) -> bool {
+    entry.endpoints.iter().all(|endpoint| matches!(&*endpoint.source, "id" | "host"))
 }
 
-fn rows(entry: &NameEntry) -> Vec<[String; 5]> {
+fn rows(entry: &NameEntry) -> Vec<[String; 6]> {
     let mut rows = Vec::new();
     for endpoint in &entry.endpoints {
         let v4 = endpoint.v4.map(|address| address.to_string());
@@ -57,8 +63,10 @@ fn rows(entry: &NameEntry) -> Vec<[String; 5]> {
         } else {
             format!("{}, not answered", endpoint.state)
         };
-        let mut row =
-            [String::new(), String::new(), String::new(), endpoint.container.clone(), state];
+        let mut row: [String; 6] = Default::default();
+        row[3].clone_from(&endpoint.container);
+        row[4].clone_from(&endpoint.source);
+        row[5] = state;
         if rows.is_empty() {
             row[0].clone_from(&entry.name);
             row[1].clone_from(&entry.network);

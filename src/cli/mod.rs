@@ -5,7 +5,9 @@ mod check;
 mod demo;
 mod healthcheck;
 mod ls;
+mod own_container;
 mod query;
+mod reload;
 mod serve;
 mod table;
 
@@ -89,22 +91,18 @@ async fn run(command: Command) -> anyhow::Result<bool> {
         Command::Demo(args) => demo::run(args).await,
         Command::Ls(args) => ls::run(args).await,
         Command::Query(args) => query::run(args).await,
-        Command::Check(args) => check::run(args),
+        Command::Check(args) => check::run(&args),
         Command::Healthcheck(args) => Ok(healthcheck::run(args).await),
     }
 }
 
 impl ConfigArgs {
-    fn load(self) -> anyhow::Result<Config> {
+    fn load(&self) -> anyhow::Result<Config> {
         let file = match &self.config {
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("cannot read {}", path.display()))?;
-                Settings::from_toml(&path.display().to_string(), &text)?
-            }
+            Some(path) => Settings::from_toml(&path.display().to_string(), &reload::read(path)?)?,
             None => Settings::default(),
         };
         let docker_host = std::env::var("DOCKER_HOST").ok();
-        Ok(Config::new(self.settings, file, docker_host.as_deref())?)
+        Ok(Config::new(self.settings.clone(), file, docker_host.as_deref())?)
     }
 }

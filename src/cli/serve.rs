@@ -1,7 +1,10 @@
 //! `netalias serve`: binds, follows the engines, answers, and stops when it is told to.
 
+use std::collections::HashSet;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -9,9 +12,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
-use super::ConfigArgs;
+use super::{ConfigArgs, reload};
 use crate::config::Config;
-use crate::directory::{self, Publisher};
+use crate::directory::{self, Publisher, Reader};
 use crate::model::EngineUrl;
 use crate::status::Status;
 use crate::{dns, http, source};
@@ -31,13 +34,40 @@ pub(super) async fn run(args: ConfigArgs) -> anyhow::Result<bool> {
         "netalias {} is serving",
         env!("CARGO_PKG_VERSION"),
     );
+    server.keep_watch(args, config);
     server.until_told_to_stop().await?;
     Ok(true)
 }
 
+/// Logs each warning once, while it lasts.
+async fn tell_warnings(directory: Reader) {
+    let mut told = HashSet::new();
+    let mut generation = None;
+    let mut pace = tokio::time::interval(WARNINGS_PACE);
+    loop {
+        pace.tick().await;
+        let now = Some(directory.generation());
+        if now == generation {
+            continue;
+        }
+        generation = now;
+        let warnings = directory.warnings();
+        for warning in warnings.iter().filter(|warning| !told.contains(*warning)).take(MAX_TOLD) {
+            tracing::warn!("{warning}");
+        }
+        told = warnings.into_iter().collect();
+    }
+}
+
+/// Warnings are looked for at most this often: it takes a walk through all names.
+const WARNINGS_PACE: Duration = Duration::from_secs(2);
+/// So many are logged at once; the rest is seen by `netalias ls`.
+const MAX_TOLD: usize = 20;
+
 /// Everything but the sources: sockets bound, threads and tasks running.
 pub(super) struct Server {
     pub(super) publisher: Publisher,
+    pub(super) directory: Reader,
     pub(super) status: Arc<Status>,
     /// Where DNS is served: the ports are known now.
     pub(super) dns: Vec<SocketAddr>,
@@ -49,27 +79,30 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(config: &Config, engines: &[EngineUrl]) -> anyhow::Result<Self> {
-        let dns_server = dns::bind(&config.listen).context(REMEDY)?;
-        let listener = TcpListener::bind(config.http)
-            .await
-            .with_context(|| format!("cannot serve HTTP on {}", config.http))
-            .context(REMEDY)?;
+        let dns_server = dns::bind(&config.listen).map_err(|error| {
+            let remedy = remedy(&error.source);
+            anyhow::anyhow!("{error}: {}; {remedy}", error.source)
+        })?;
+        let listener = TcpListener::bind(config.http).await.map_err(|error| {
+            let (address, remedy) = (config.http, remedy(&error));
+            anyhow::anyhow!("cannot serve HTTP on {address}: {error}; {remedy}")
+        })?;
         let status = Arc::new(Status::new(engines));
         // A scenario is one source, too.
-        let (publisher, reader) = directory::new(engines.len().max(1), config.health);
-        let domains = config.domains();
+        let (publisher, reader) = directory::new(engines.len().max(1), reload::policy(config)?);
         let (dns, http) = (dns_server.addresses().collect(), listener.local_addr()?);
-        let pages = http::Pages {
-            directory: reader.clone(),
-            domains: domains.clone(),
-            status: status.clone(),
-        };
-        let service =
-            dns::Service { directory: reader, domains, ttl: config.ttl, status: status.clone() };
+        let pages = http::Pages { directory: reader.clone(), status: status.clone() };
+        let service = dns::Service { directory: reader.clone(), status: status.clone() };
         let stop = Arc::new(Notify::new());
         let thread = dns_server.run(service, stop.clone()).context("cannot start serving")?;
         tokio::spawn(http::serve(listener, pages));
-        Ok(Self { publisher, status, dns, http, stop, thread })
+        Ok(Self { publisher, directory: reader, status, dns, http, stop, thread })
+    }
+
+    /// Follows changes of the configuration, and tells warnings.
+    pub(super) fn keep_watch(&self, args: ConfigArgs, config: Config) {
+        tokio::spawn(reload::follow(args, config, self.publisher.clone()));
+        tokio::spawn(tell_warnings(self.directory.clone()));
     }
 
     /// Waits for SIGTERM or SIGINT (a container's process 1 has no default handlers), then lets
@@ -89,8 +122,20 @@ impl Server {
     }
 }
 
-const REMEDY: &str = "another program has the address, or it is not this machine's; \
-     choose another one with --listen or --http";
+/// What to do about an address that cannot be had.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program has it; stop that one, or choose another address with --listen or \
+             --http"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need root, or the capability NET_BIND_SERVICE; choose another port \
+             with --listen or --http"
+        }
+        _ => "it must be an address of this machine; choose one with --listen or --http",
+    }
+}
 
 /// Log lines go to standard error. hickory writes two lines a query at its info level, which
 /// costs a fifth of the speed, so it is heard from warnings up.

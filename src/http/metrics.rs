@@ -74,10 +74,12 @@ impl Collector for Scrape {
             ConstGauge::new(live).encode(family.encode_family(&label)?)?;
         }
         let sets = directory.sets(None);
+        let collisions = directory.warnings().iter().filter(|w| w.is_collision()).count();
         let endpoints: usize = sets.iter().map(|set| set.members.len()).sum();
         for (name, help, value) in [
             ("names", "Names with at least one endpoint, by network", sets.len()),
             ("name_endpoints", "Endpoints, counted once for each of their names", endpoints),
+            ("collisions", "Names that two owners claim", collisions),
         ] {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(metric)?;

@@ -3,7 +3,7 @@
 mod metrics;
 mod names;
 
-pub use names::{EndpointEntry, NameEntry};
+pub use names::{Directory, EndpointEntry, NameEntry};
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -23,7 +23,6 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::directory::Reader;
-use crate::model::Domains;
 use crate::status::{Link, Status};
 
 /// Connections served at once; more wait in the kernel's queue.
@@ -38,8 +37,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Pages {
     /// The live directory.
     pub directory: Reader,
-    /// The own domains, for names in questions.
-    pub domains: Domains,
     /// Counters and the engines' states.
     pub status: Arc<Status>,
 }
@@ -128,8 +125,8 @@ async fn names_page(
     State(pages): State<Pages>,
     Query(query): Query<NamesQuery>,
 ) -> impl IntoResponse {
-    match names::entries(&pages, query.name.as_deref()) {
-        Ok(entries) => Json(entries).into_response(),
+    match names::listing(&pages, query.name.as_deref()) {
+        Ok(listing) => Json(listing).into_response(),
         Err(error) => (StatusCode::BAD_REQUEST, format!("name: {error}\n")).into_response(),
     }
 }

@@ -8,6 +8,15 @@ use serde::{Deserialize, Serialize};
 use super::Pages;
 use crate::model::{Found, Name, NameError, RecordSet, View};
 
+/// What a server knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Directory {
+    /// All names, or those that were asked for.
+    pub names: Vec<NameEntry>,
+    /// A sentence for each thing to know: names that two owners claim, and the like.
+    pub warnings: Vec<String>,
+}
+
 /// One name on one network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameEntry {
@@ -30,6 +39,8 @@ pub struct EndpointEntry {
     pub v4: Option<Ipv4Addr>,
     /// Its IPv6 address.
     pub v6: Option<Ipv6Addr>,
+    /// Where it has the name from: `name`, `id`, `hostname`, `label`, `alias` or `host`.
+    pub source: String,
     /// `running`, `healthy`, `starting`, `unhealthy` or `paused`.
     pub state: String,
     /// Whether answers have it; health may leave it out.
@@ -37,16 +48,24 @@ pub struct EndpointEntry {
 }
 
 /// All names, or those that one name can mean: unqualified, qualified, or below a domain.
-pub(super) fn entries(pages: &Pages, name: Option<&str>) -> Result<Vec<NameEntry>, NameError> {
+pub(super) fn listing(pages: &Pages, name: Option<&str>) -> Result<Directory, NameError> {
     let name = name.map(Name::parse).transpose()?;
+    let one_name = name.is_some();
     let mut sets = pages.directory.sets(name.as_ref());
     if let Some(name) = name.filter(|_| sets.is_empty()) {
-        let lookup = pages.directory.resolve(&name, &pages.domains, &View::All);
+        let policy = pages.directory.policy();
+        let lookup = pages.directory.resolve(&name, &policy, &View::All);
         if let Found::Set(set) = lookup.found {
             sets.push(set);
         }
     }
-    Ok(sets.iter().map(entry).collect())
+    let warnings = pages.directory.warnings();
+    let shown = |owner| sets.iter().any(|set| set.owner == owner);
+    let warnings = warnings.into_iter().filter(|w| !one_name || shown(w.name.clone()));
+    Ok(Directory {
+        names: sets.iter().map(entry).collect(),
+        warnings: warnings.map(|warning| warning.to_string()).collect(),
+    })
 }
 
 fn entry(set: &Arc<RecordSet>) -> NameEntry {
@@ -55,13 +74,13 @@ fn entry(set: &Arc<RecordSet>) -> NameEntry {
         id: member.container.0.to_string(),
         v4: member.v4,
         v6: member.v6,
+        source: member.source.as_str().to_owned(),
         state: member.condition.as_str().to_owned(),
-        answered: member.v4.is_some_and(|v4| set.v4.addresses().contains(&v4))
-            || member.v6.is_some_and(|v6| set.v6.addresses().contains(&v6)),
+        answered: set.answers(member),
     });
     NameEntry {
         name: set.owner.to_string(),
-        network: set.network_name.to_string(),
+        network: set.place.name.to_string(),
         endpoints: endpoints.collect(),
     }
 }

@@ -3,7 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::{Condition, Container, ContainerId, Name, Network, NetworkId, View};
+use super::{
+    Asker, Condition, Container, ContainerId, Name, NameSource, Network, NetworkId, Overrides,
+    Port, Rank, View,
+};
 
 /// One thing that a source knows now. It is a state, not a step: saying it twice changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,13 +38,36 @@ pub enum Update {
     Network(Network),
     /// That network is gone.
     NetworkGone(NetworkId),
-    /// What the client with this source address sees. None: it is no container of ours.
+    /// Who has this address. None: no container of ours.
     Client {
-        /// The source address of its questions.
+        /// The address; as the source of a question, it tells who asks.
         address: IpAddr,
-        /// Its networks in Docker's order.
-        view: Option<View>,
+        /// Who has it.
+        client: Option<Client>,
     },
+}
+
+/// Who has an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// What it sees.
+    pub view: View,
+    /// On which network it has the address, and its first name: what the address points back to.
+    pub hosts: Vec<(NetworkId, Name)>,
+    /// All its addresses, by network.
+    pub addresses: Vec<(NetworkId, IpAddr)>,
+}
+
+impl Client {
+    /// Adds the client's own addresses on a network.
+    pub fn introduce(&self, asker: &mut Asker, network: &NetworkId) {
+        for (_, address) in self.addresses.iter().filter(|(on, _)| on == network) {
+            match address {
+                IpAddr::V4(v4) => asker.v4 = Some(*v4),
+                IpAddr::V6(v6) => asker.v6 = Some(*v6),
+            }
+        }
+    }
 }
 
 /// An endpoint as a member of a record set.
@@ -51,10 +77,24 @@ pub struct Member {
     pub container: ContainerId,
     /// The container's name.
     pub name: Arc<str>,
+    /// Its first name that DNS can carry: with the network's name, the target of SRV records.
+    pub host: Name,
+    /// Where it has the name from.
+    pub source: NameSource,
     /// Its IPv4 address.
     pub v4: Option<Ipv4Addr>,
     /// Its IPv6 address.
     pub v6: Option<Ipv6Addr>,
+    /// Whether the addresses are the host's: only who is on the network reaches it there.
+    pub through_host: bool,
     /// Whether it can take clients.
     pub condition: Condition,
+    /// How it is preferred.
+    pub rank: Rank,
+    /// How often it comes first where weights count.
+    pub weight: u8,
+    /// What its labels say about selection.
+    pub labels: Overrides,
+    /// The ports it exposes.
+    pub ports: Arc<[Port]>,
 }

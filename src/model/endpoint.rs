@@ -5,19 +5,66 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::Name;
+use super::{Name, Overrides, Place};
 
-/// One running container and its endpoints, whole: a newer one replaces it.
+/// One running container, whole: a newer one replaces it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
     /// The engine's id.
     pub id: ContainerId,
     /// The container name, as the engine spells it, without the slash.
     pub name: Arc<str>,
+    /// The names it has wherever it is, each once. The first one is what its addresses point
+    /// back to.
+    pub names: Vec<(Name, NameSource)>,
     /// Whether it can take clients.
     pub condition: Condition,
-    /// One for each network that it is attached to with an address.
-    pub endpoints: Vec<Endpoint>,
+    /// What its labels say about it.
+    pub labels: Labels,
+    /// How it is reached.
+    pub reach: Reach,
+    /// The ports it exposes.
+    pub ports: Arc<[Port]>,
+}
+
+/// What a container's labels say about how it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Labels {
+    /// `netalias.order`, `.answers`, `.ttl` and `.health`.
+    pub selection: Overrides,
+    /// `netalias.weight`, 1 without it.
+    pub weight: u8,
+    /// `netalias.publish-not-ready=true`: it counts as ready before it is healthy, for clusters
+    /// whose members must find each other first.
+    pub publish_not_ready: bool,
+}
+
+/// Where a name comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameSource {
+    /// The container's name.
+    Name,
+    /// The first 12 digits of its id.
+    ShortId,
+    /// Its hostname.
+    Hostname,
+    /// Its label `netalias.alias`.
+    Label,
+    /// A network alias.
+    Alias,
+    /// The host's names on each network.
+    Host,
+}
+
+/// How a container is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Through its own endpoints, one for each network that it has an address on.
+    Endpoints(Vec<Endpoint>),
+    /// Through those of another container (`--network container:NAME`).
+    SharedWith(ContainerId),
+    /// Through the host (`--network host`): at each network's gateway address.
+    Host,
 }
 
 /// A container's attachment to one network.
@@ -29,9 +76,30 @@ pub struct Endpoint {
     pub v4: Option<Ipv4Addr>,
     /// The IPv6 address on it.
     pub v6: Option<Ipv6Addr>,
-    /// Every name it answers to on that network, unqualified: container name, aliases, short id,
-    /// hostname.
-    pub names: Vec<Name>,
+    /// Its network aliases.
+    pub aliases: Vec<Name>,
+    /// What it alone calls others on that network (`--link`).
+    pub links: Vec<Link>,
+}
+
+/// A private name for another container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// What the client says.
+    pub alias: Name,
+    /// A name of the container that is meant.
+    pub target: Name,
+}
+
+/// A port that a container exposes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Its number.
+    pub number: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: Arc<str>,
+    /// Names of the service behind it, from labels `netalias.port.NAME`.
+    pub services: Vec<Name>,
 }
 
 /// A network of an engine. Docker changes none of these after creation.
@@ -45,6 +113,8 @@ pub struct Network {
     pub internal: bool,
     /// Its address ranges.
     pub subnets: Vec<Subnet>,
+    /// The addresses at which its containers reach the host.
+    pub gateways: Vec<IpAddr>,
 }
 
 /// An address range in CIDR notation.
@@ -73,6 +143,8 @@ pub enum Condition {
     Unhealthy,
     /// Frozen by `docker pause`.
     Paused,
+    /// Its stop signal has been sent.
+    Draining,
 }
 
 /// The order in which endpoints are preferred, best first.
@@ -82,7 +154,7 @@ pub enum Rank {
     Ready,
     /// Not yet known to be healthy.
     Starting,
-    /// Unhealthy or paused.
+    /// Unhealthy, paused or draining.
     Unfit,
 }
 
@@ -102,6 +174,73 @@ impl Endpoint {
     }
 }
 
+impl Default for Labels {
+    fn default() -> Self {
+        Self { selection: Overrides::default(), weight: 1, publish_not_ready: false }
+    }
+}
+
+impl Container {
+    /// How its endpoints are preferred.
+    #[must_use]
+    pub fn rank(&self) -> Rank {
+        match self.condition {
+            Condition::Starting | Condition::Unhealthy if self.labels.publish_not_ready => {
+                Rank::Ready
+            }
+            condition => condition.rank(),
+        }
+    }
+}
+
+impl NameSource {
+    /// The word that people read for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::ShortId => "id",
+            Self::Hostname => "hostname",
+            Self::Label => "label",
+            Self::Alias => "alias",
+            Self::Host => "host",
+        }
+    }
+
+    /// Whether it is meant to be one container's alone; aliases and labels are shared on purpose.
+    #[must_use]
+    pub fn is_own(self) -> bool {
+        match self {
+            Self::Name | Self::ShortId | Self::Hostname => true,
+            Self::Label | Self::Alias | Self::Host => false,
+        }
+    }
+}
+
+impl Network {
+    /// What its record sets know of it.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        let has = |v4: bool| self.subnets.iter().any(|subnet| subnet.address.is_ipv4() == v4);
+        let dual_stack = has(true) && has(false);
+        Place { network: self.id.clone(), name: self.name.clone(), dual_stack }
+    }
+
+    /// The gateway as an endpoint of the host.
+    #[must_use]
+    pub fn gateway(&self) -> Endpoint {
+        let v4 = self.gateways.iter().find_map(|gateway| match gateway {
+            IpAddr::V4(v4) => Some(*v4),
+            IpAddr::V6(_) => None,
+        });
+        let v6 = self.gateways.iter().find_map(|gateway| match gateway {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(v6) => Some(*v6),
+        });
+        Endpoint { network: self.id.clone(), v4, v6, aliases: Vec::new(), links: Vec::new() }
+    }
+}
+
 impl Condition {
     /// How endpoints in this condition are preferred.
     #[must_use]
@@ -109,7 +248,7 @@ impl Condition {
         match self {
             Self::Running | Self::Healthy => Rank::Ready,
             Self::Starting => Rank::Starting,
-            Self::Unhealthy | Self::Paused => Rank::Unfit,
+            Self::Unhealthy | Self::Paused | Self::Draining => Rank::Unfit,
         }
     }
 
@@ -122,6 +261,7 @@ impl Condition {
             Self::Starting => "starting",
             Self::Unhealthy => "unhealthy",
             Self::Paused => "paused",
+            Self::Draining => "draining",
         }
     }
 }
@@ -141,6 +281,12 @@ impl Subnet {
             }
             _ => false,
         }
+    }
+
+    /// The first address of a part of the range that a host can have: not the range's own first.
+    #[must_use]
+    pub fn first_host_in(&self, part: &Self) -> Option<IpAddr> {
+        part.host(u128::from(part.address == self.address))
     }
 
     /// The `n`th address of the range, counted from its first one.

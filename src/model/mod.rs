@@ -4,23 +4,40 @@
 //! state is the turn counter of a [`Ring`].
 
 mod change;
+mod choose;
 mod decide;
 mod endpoint;
 mod engine_url;
 mod name;
+mod policy;
 mod reading;
 mod record_set;
 mod registry;
+mod reverse;
+mod ring;
+mod selection;
+mod service;
+mod statics;
 mod view;
+mod warning;
 
-pub use change::{Change, Member, Update};
-pub use decide::{Decision, Found, Outcome, Reason, RecordType, Zone, decide};
+pub use change::{Change, Client, Member, Update};
+pub use choose::{Address, Asker, choose};
+pub use decide::{Decision, Found, Outcome, Question, Reason, RecordType, Zone, decide};
 pub use endpoint::{
-    Condition, Container, ContainerId, Endpoint, Network, NetworkId, Rank, Subnet, SubnetError,
+    Condition, Container, ContainerId, Endpoint, Labels, Link, NameSource, Network, NetworkId,
+    Port, Rank, Reach, Subnet, SubnetError,
 };
 pub use engine_url::{EngineUrl, UrlError};
 pub use name::{Name, NameError};
+pub use policy::Policy;
 pub use reading::{Domains, Reading, readings};
-pub use record_set::{Health, HealthError, RecordSet, Ring};
+pub use record_set::{Health, HealthError, Place, RecordSet};
 pub use registry::Registry;
-pub use view::View;
+pub use reverse::Reverse;
+pub use ring::{Ring, Spoke};
+pub use selection::{Answers, Order, Overrides, Pattern, Rules, Selection, SelectionError};
+pub use service::{Service, Wanted};
+pub use statics::{StaticData, StaticError, StaticFound, StaticNames, StaticRecord, StaticSet};
+pub use view::{Scope, Sight, View};
+pub use warning::{Warning, What, warnings};

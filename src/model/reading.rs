@@ -12,7 +12,7 @@ pub struct Reading {
 }
 
 /// The domains below which every name is valid too.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Domains(Vec<Name>);
 
 impl Domains {
@@ -21,6 +21,11 @@ impl Domains {
     pub fn new(mut domains: Vec<Name>) -> Self {
         domains.sort_by_key(|domain| std::cmp::Reverse(domain.as_wire().len()));
         Self(domains)
+    }
+
+    /// The domains themselves.
+    pub fn iter(&self) -> impl Iterator<Item = &Name> {
+        self.0.iter()
     }
 
     /// The longest domain that `name` is in, and the name relative to it (None at the apex).

@@ -1,10 +1,11 @@
 //! `Registry`: the fold of all changes; each change gives only what is different now.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::{
-    Change, Container, ContainerId, Endpoint, Member, Name, Network, NetworkId, Update, View,
+    Change, Client, Condition, Container, ContainerId, Endpoint, Labels, Member, Name, NameSource,
+    Network, NetworkId, Reach, Update, View,
 };
 
 /// Everything the sources have said. The directory is what its updates say, and nothing more.
@@ -13,9 +14,15 @@ pub struct Registry {
     networks: HashMap<NetworkId, Network>,
     containers: HashMap<ContainerId, Container>,
     names: HashMap<Key, Entry>,
-    /// Which containers have an address. More than one only for a moment, when an address moves
-    /// from one container to another and the two changes come one after the other.
+    /// What of each container stands in `names` and `clients` now.
+    standing: HashMap<ContainerId, Standing>,
+    /// Which containers have an address. More than one when they share it, and for a moment when
+    /// an address moves from one to another and the two changes come one after the other.
     clients: HashMap<IpAddr, Vec<ContainerId>>,
+    /// Containers that are reached through this one.
+    sharers: HashMap<ContainerId, BTreeSet<ContainerId>>,
+    /// Containers that are reached through the host.
+    on_host: BTreeSet<ContainerId>,
 }
 
 /// A name on a network.
@@ -29,6 +36,13 @@ struct Entry {
     below: usize,
 }
 
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Standing {
+    memberships: HashMap<Key, Member>,
+    /// The own addresses, each with its network; those of the host are not a container's own.
+    addresses: BTreeSet<(IpAddr, NetworkId)>,
+}
+
 /// What a change has touched, collected first so that each entry is published once.
 #[derive(Default)]
 struct Touched {
@@ -36,83 +50,193 @@ struct Touched {
     clients: HashSet<IpAddr>,
 }
 
+/// The host's names on every network, as Docker Desktop gives them.
+const HOST_NAMES: [&str; 2] = ["host.docker.internal", "gateway.docker.internal"];
+
 impl Registry {
     /// Takes a change in and returns the difference it makes: nothing, when it says what was
     /// known. Costs as much as the sets that it touches, however many others there are.
     pub fn apply(&mut self, change: Change) -> Vec<Update> {
-        match change {
-            Change::Network(network) => self.put_network(network),
-            Change::NetworkGone(id) => self.drop_network(&id),
-            Change::Container(container) => self.put_container(&container),
-            Change::ContainerGone(id) => {
-                let old = self.containers.remove(&id);
-                self.replace(old.as_ref(), None)
-            }
-        }
-    }
-
-    fn put_network(&mut self, network: Network) -> Vec<Update> {
-        if self.networks.get(&network.id) == Some(&network) {
-            return Vec::new();
-        }
-        let id = network.id.clone();
-        self.networks.insert(id.clone(), network.clone());
-        let mut updates = vec![Update::Network(network)];
-        updates.extend(self.views_on(&id));
-        updates
-    }
-
-    fn drop_network(&mut self, id: &NetworkId) -> Vec<Update> {
-        let on_it = |c: &&Container| c.endpoints.iter().any(|e| e.network == *id);
-        let left: Vec<Container> = self.containers.values().filter(on_it).cloned().collect();
-        let mut updates = Vec::new();
-        for mut container in left {
-            container.endpoints.retain(|endpoint| endpoint.network != *id);
-            updates.extend(self.put_container(&container));
-        }
-        if self.networks.remove(id).is_some() {
-            updates.push(Update::NetworkGone(id.clone()));
-        }
-        updates
-    }
-
-    fn put_container(&mut self, container: &Container) -> Vec<Update> {
-        if self.containers.get(&container.id) == Some(container) {
-            return Vec::new();
-        }
-        let old = self.containers.insert(container.id.clone(), container.clone());
-        self.replace(old.as_ref(), Some(container))
-    }
-
-    /// The difference between two states of one container, as updates of all that it touches.
-    fn replace(&mut self, old: Option<&Container>, new: Option<&Container>) -> Vec<Update> {
         let mut touched = Touched::default();
-        let before = old.map(memberships).unwrap_or_default();
-        let after = new.map(memberships).unwrap_or_default();
-        if let Some(old) = old {
-            for key in before.keys().filter(|key| !after.contains_key(*key)) {
-                self.leave(key, &old.id, &mut touched);
+        let mut updates = Vec::new();
+        match change {
+            Change::Network(network) => {
+                if self.networks.get(&network.id) == Some(&network) {
+                    return updates;
+                }
+                updates.push(Update::Network(network.clone()));
+                self.put_network(network, &mut touched);
             }
-        }
-        for (key, member) in after {
-            if before.get(&key) != Some(&member) {
-                self.join(key, member, &mut touched);
+            Change::NetworkGone(id) => {
+                if self.networks.contains_key(&id) {
+                    updates.push(Update::NetworkGone(id.clone()));
+                }
+                self.drop_network(&id, &mut touched);
             }
+            Change::Container(container) => self.put_container(container, &mut touched),
+            Change::ContainerGone(id) => self.drop_container(&id, &mut touched),
         }
-        self.move_addresses(old, new, &mut touched);
-        self.publish(touched)
+        self.publish(touched, &mut updates);
+        updates
     }
 
-    fn join(&mut self, key: Key, member: Member, touched: &mut Touched) {
+    fn put_network(&mut self, network: Network, touched: &mut Touched) {
+        let id = network.id.clone();
+        let gateway = gateway_id(&id);
+        let standing = standing_of_host(&gateway, &network);
+        self.networks.insert(id.clone(), network);
+        self.restand(&gateway, standing, touched);
+        self.refresh_host(touched);
+        // Whoever is on it sees it in its place.
+        touched.clients.extend(self.addresses_on(&id));
+    }
+
+    fn drop_network(&mut self, id: &NetworkId, touched: &mut Touched) {
+        self.networks.remove(id);
+        self.restand(&gateway_id(id), Standing::default(), touched);
+        let on_it = |container: &&mut Container| container.endpoints_on(id).next().is_some();
+        let mut left = Vec::new();
+        for container in self.containers.values_mut().filter(on_it) {
+            if let Reach::Endpoints(endpoints) = &mut container.reach {
+                endpoints.retain(|endpoint| endpoint.network != *id);
+            }
+            left.push(container.id.clone());
+        }
+        for container in left {
+            self.refresh(&container, touched);
+        }
+        self.refresh_host(touched);
+    }
+
+    fn put_container(&mut self, container: Container, touched: &mut Touched) {
+        if self.containers.get(&container.id) == Some(&container) {
+            return;
+        }
+        let id = container.id.clone();
+        self.forget_reach(&id);
+        match &container.reach {
+            Reach::SharedWith(other) => {
+                self.sharers.entry(other.clone()).or_default().insert(id.clone());
+            }
+            Reach::Host => {
+                self.on_host.insert(id.clone());
+            }
+            Reach::Endpoints(_) => {}
+        }
+        // A client's links are part of its view.
+        touched.clients.extend(container.addresses());
+        self.containers.insert(id.clone(), container);
+        self.refresh(&id, touched);
+    }
+
+    fn drop_container(&mut self, id: &ContainerId, touched: &mut Touched) {
+        self.forget_reach(id);
+        self.containers.remove(id);
+        self.refresh(id, touched);
+    }
+
+    fn forget_reach(&mut self, id: &ContainerId) {
+        self.on_host.remove(id);
+        if let Some(Reach::SharedWith(other)) = self.containers.get(id).map(|c| &c.reach)
+            && let Some(sharers) = self.sharers.get_mut(other)
+        {
+            sharers.remove(id);
+            if sharers.is_empty() {
+                self.sharers.remove(other);
+            }
+        }
+    }
+
+    fn refresh_host(&mut self, touched: &mut Touched) {
+        for id in self.on_host.clone() {
+            self.refresh(&id, touched);
+        }
+    }
+
+    /// Lets a container, and those that are reached through it, stand as they are now.
+    fn refresh(&mut self, id: &ContainerId, touched: &mut Touched) {
+        let standing = self.containers.get(id).map(|c| self.standing_of(c)).unwrap_or_default();
+        self.restand(id, standing, touched);
+        for sharer in self.sharers.get(id).cloned().unwrap_or_default() {
+            // Docker lets nobody share with a container that shares, so this ends.
+            let container = self.containers.get(&sharer);
+            let standing = container.map(|c| self.standing_of(c)).unwrap_or_default();
+            self.restand(&sharer, standing, touched);
+        }
+    }
+
+    fn standing_of(&self, container: &Container) -> Standing {
+        let through = match &container.reach {
+            Reach::SharedWith(other) => self.containers.get(other).map(|other| &other.reach),
+            own => Some(own),
+        };
+        let mut standing = Standing::default();
+        match through {
+            Some(Reach::Endpoints(endpoints)) => {
+                let shared = matches!(container.reach, Reach::SharedWith(_));
+                for endpoint in endpoints {
+                    // Aliases belong to the container that was attached.
+                    let aliases = if shared { &[] } else { &endpoint.aliases[..] };
+                    standing.add(container, endpoint, aliases, false);
+                    let own = endpoint.addresses().map(|a| (a, endpoint.network.clone()));
+                    standing.addresses.extend(own);
+                }
+            }
+            Some(Reach::Host) => {
+                for network in self.networks.values() {
+                    let gateway = network.gateway();
+                    if gateway.addresses().next().is_some() {
+                        standing.add(container, &gateway, &[], true);
+                    }
+                }
+            }
+            Some(Reach::SharedWith(_)) | None => {}
+        }
+        standing
+    }
+
+    /// Replaces what stands of a container by what is to stand, and touches what differs.
+    fn restand(&mut self, id: &ContainerId, new: Standing, touched: &mut Touched) {
+        let old = self.standing.remove(id).unwrap_or_default();
+        for key in old.memberships.keys().filter(|key| !new.memberships.contains_key(*key)) {
+            self.leave(key, id, touched);
+        }
+        for (key, member) in &new.memberships {
+            if old.memberships.get(key) != Some(member) {
+                self.join(key, member, touched);
+            }
+        }
+        for (address, _) in &old.addresses {
+            if let Some(owners) = self.clients.get_mut(address) {
+                owners.retain(|owner| owner != id);
+            }
+        }
+        for (address, _) in &new.addresses {
+            let owners = self.clients.entry(*address).or_default();
+            if !owners.contains(id) {
+                owners.push(id.clone());
+            }
+        }
+        // What a client sees depends on all its networks, and what its address points back to on
+        // its names: so any difference touches every address.
+        if old != new {
+            let both = old.addresses.iter().chain(&new.addresses);
+            touched.clients.extend(both.map(|(address, _)| *address));
+        }
+        if new != Standing::default() {
+            self.standing.insert(id.clone(), new);
+        }
+    }
+
+    fn join(&mut self, key: &Key, member: &Member, touched: &mut Touched) {
         let entry = self.names.entry(key.clone()).or_default();
-        let newcomer = entry.members.insert(member.container.clone(), member).is_none();
-        if newcomer {
-            for branch in branches(&key) {
+        if entry.members.insert(member.container.clone(), member.clone()).is_none() {
+            for branch in branches(key) {
                 self.names.entry(branch.clone()).or_default().below += 1;
                 touched.names.insert(branch);
             }
         }
-        touched.names.insert(key);
+        touched.names.insert(key.clone());
     }
 
     fn leave(&mut self, key: &Key, container: &ContainerId, touched: &mut Touched) {
@@ -129,31 +253,7 @@ impl Registry {
         touched.names.insert(key.clone());
     }
 
-    fn move_addresses(
-        &mut self,
-        old: Option<&Container>,
-        new: Option<&Container>,
-        touched: &mut Touched,
-    ) {
-        let (before, after) = (attachments(old), attachments(new));
-        for (address, _) in &before {
-            if let (Some(old), Some(owners)) = (old, self.clients.get_mut(address)) {
-                owners.retain(|id| *id != old.id);
-            }
-        }
-        for (address, _) in &after {
-            if let Some(new) = new {
-                self.clients.entry(*address).or_default().push(new.id.clone());
-            }
-        }
-        // What a client sees depends on all its networks, so a new one touches every address.
-        if before != after {
-            touched.clients.extend(before.iter().chain(&after).map(|(address, _)| *address));
-        }
-    }
-
-    fn publish(&mut self, touched: Touched) -> Vec<Update> {
-        let mut updates = Vec::with_capacity(touched.names.len() + touched.clients.len());
+    fn publish(&mut self, touched: Touched, updates: &mut Vec<Update>) {
         for key in touched.names {
             let members = match self.names.get(&key) {
                 Some(entry) if entry.members.is_empty() && entry.below == 0 => {
@@ -166,52 +266,131 @@ impl Registry {
             updates.push(Update::Name { network, owner, members });
         }
         for address in touched.clients {
-            let view = self.view_of(address);
-            if view.is_none() {
+            let client = self.client(address);
+            if client.is_none() {
                 self.clients.remove(&address);
             }
-            updates.push(Update::Client { address, view });
+            updates.push(Update::Client { address, client });
         }
-        updates
     }
 
-    /// The views of all clients on a network, after that network was learnt.
-    fn views_on(&self, id: &NetworkId) -> Vec<Update> {
-        let on_it = |c: &&Container| c.endpoints.iter().any(|e| e.network == *id);
-        let endpoints = self.containers.values().filter(on_it).flat_map(|c| &c.endpoints);
-        endpoints
-            .flat_map(Endpoint::addresses)
-            .map(|address| Update::Client { address, view: self.view_of(address) })
-            .collect()
+    fn addresses_on(&self, network: &NetworkId) -> Vec<IpAddr> {
+        let endpoints = self.containers.values().filter(|c| c.endpoints_on(network).count() > 0);
+        endpoints.flat_map(Container::addresses).collect()
     }
 
-    fn view_of(&self, address: IpAddr) -> Option<View> {
-        let owners = self.clients.get(&address)?;
-        let endpoints = owners.iter().filter_map(|id| self.containers.get(id));
-        let networks: Vec<&Network> = endpoints
-            .flat_map(|container| &container.endpoints)
-            .filter_map(|endpoint| self.networks.get(&endpoint.network))
-            .collect();
-        (!owners.is_empty()).then(|| View::of_container(networks))
+    /// Who has an address, of the containers that have endpoints of their own or share them.
+    fn client(&self, address: IpAddr) -> Option<Client> {
+        let owners = self.clients.get(&address).filter(|owners| !owners.is_empty())?;
+        let mut networks = Vec::new();
+        let mut hosts = Vec::new();
+        let mut addresses = Vec::new();
+        for id in owners {
+            let (Some(container), Some(standing)) =
+                (self.containers.get(id), self.standing.get(id))
+            else {
+                continue;
+            };
+            for (own, network) in &standing.addresses {
+                addresses.push((network.clone(), *own));
+                let links = container.endpoints_on(network).flat_map(|endpoint| &endpoint.links);
+                let links: Vec<_> = links.cloned().collect();
+                networks.extend(self.networks.get(network).map(|network| (network, links)));
+                if *own == address
+                    && let Some(host) = container.host()
+                {
+                    // A container that only shares the address comes after its owner.
+                    let shares = matches!(container.reach, Reach::SharedWith(_));
+                    hosts.push((shares, network.clone(), host.clone()));
+                }
+            }
+        }
+        hosts.sort_by_key(|(shares, ..)| *shares);
+        let seen = networks.iter().map(|(network, links)| (*network, &links[..])).collect();
+        let hosts = hosts.into_iter().map(|(_, network, host)| (network, host)).collect();
+        Some(Client { view: View::of_container(seen), hosts, addresses })
     }
 }
 
-/// Under which names, and as which member, a container stands in the directory.
-fn memberships(container: &Container) -> HashMap<Key, Member> {
-    let mut memberships = HashMap::new();
-    for endpoint in &container.endpoints {
-        for name in &endpoint.names {
-            let member = Member {
+impl Standing {
+    /// A container under all its names at one endpoint.
+    fn add(
+        &mut self,
+        container: &Container,
+        endpoint: &Endpoint,
+        aliases: &[Name],
+        through_host: bool,
+    ) {
+        let Some(host) = container.host() else { return };
+        let aliases = aliases.iter().map(|name| (name, NameSource::Alias));
+        let names = container.names.iter().map(|(name, source)| (name, *source));
+        for (name, source) in names.chain(aliases) {
+            let member = || Member {
                 container: container.id.clone(),
                 name: container.name.clone(),
+                host: host.clone(),
+                source,
                 v4: endpoint.v4,
                 v6: endpoint.v6,
+                through_host,
                 condition: container.condition,
+                rank: container.rank(),
+                weight: container.labels.weight,
+                labels: container.labels.selection,
+                ports: container.ports.clone(),
             };
-            memberships.insert((endpoint.network.clone(), name.clone()), member);
+            let key = (endpoint.network.clone(), name.clone());
+            self.memberships.entry(key).or_insert_with(member);
         }
     }
-    memberships
+}
+
+impl Container {
+    /// The name that stands for it in answers.
+    fn host(&self) -> Option<&Name> {
+        self.names.first().map(|(name, _)| name)
+    }
+
+    fn endpoints(&self) -> &[Endpoint] {
+        match &self.reach {
+            Reach::Endpoints(endpoints) => endpoints,
+            Reach::SharedWith(_) | Reach::Host => &[],
+        }
+    }
+
+    fn endpoints_on(&self, network: &NetworkId) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints().iter().filter(move |endpoint| endpoint.network == *network)
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.endpoints().iter().flat_map(Endpoint::addresses)
+    }
+}
+
+/// The id under which the host stands on a network; no container has one like it.
+fn gateway_id(network: &NetworkId) -> ContainerId {
+    ContainerId(format!("host@{}", network.0).into())
+}
+
+fn standing_of_host(id: &ContainerId, network: &Network) -> Standing {
+    let host = Container {
+        id: id.clone(),
+        name: "(host)".into(),
+        names: HOST_NAMES
+            .iter()
+            .filter_map(|name| Some((Name::parse(name).ok()?, NameSource::Host)))
+            .collect(),
+        condition: Condition::Running,
+        labels: Labels::default(),
+        reach: Reach::Host,
+        ports: [].into(),
+    };
+    let mut standing = Standing::default();
+    let gateway = network.gateway();
+    if gateway.addresses().next().is_some() {
+        standing.add(&host, &gateway, &[], true);
+    }
+    standing
 }
 
 /// The empty non-terminals that a name makes: `c` and `b.c` for `a.b.c`.
@@ -219,10 +398,4 @@ fn branches(key: &Key) -> Vec<Key> {
     let (network, name) = key;
     let end = name.as_wire().len();
     name.label_starts().skip(1).map(|start| (network.clone(), name.part(start, end))).collect()
-}
-
-/// Each address of a container with its network.
-fn attachments(container: Option<&Container>) -> Vec<(IpAddr, &NetworkId)> {
-    let endpoints = container.into_iter().flat_map(|container| &container.endpoints);
-    endpoints.flat_map(|e| e.addresses().map(|address| (address, &e.network))).collect()
 }

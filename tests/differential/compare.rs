@@ -195,10 +195,10 @@ fn expected(facts: &Facts) -> BTreeSet<Entry> {
 
 fn known(facts: &Facts, process: &Process) -> Result<BTreeSet<Entry>, String> {
     let (_, body) = process.get("/v1/names");
-    let entries: Vec<Value> = serde_json::from_str(&body).map_err(|error| error.to_string())?;
+    let directory: Value = serde_json::from_str(&body).map_err(|error| error.to_string())?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut known = BTreeSet::new();
-    for entry in &entries {
+    for entry in directory["names"].as_array().into_iter().flatten() {
         for endpoint in entry["endpoints"].as_array().into_iter().flatten() {
             let id = text(&endpoint["id"]);
             if facts.containers.iter().any(|container| container.id == id) {

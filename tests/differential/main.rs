@@ -144,7 +144,9 @@ fn serve() -> Process {
     let v6 = std::net::UdpSocket::bind("[::]:0").is_ok();
     let listen = if v6 { "[::]:0" } else { "0.0.0.0:0" };
     let mut command = Command::new(BINARY);
-    command.args(["serve", "--http", "127.0.0.1:0", "--health", "ignore", "--listen", listen]);
+    command.args(["serve", "--http", "127.0.0.1:0", "--listen", listen]);
+    // As Docker: every endpoint, however it is.
+    command.args(["--health", "ignore", "--answers", "all"]);
     let process = Process::start(&mut command);
     until("the first complete list", || (process.get("/readyz").0 == 200).then_some(()));
     process

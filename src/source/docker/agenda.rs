@@ -176,6 +176,7 @@ mod tests {
             name: "n".into(),
             internal: false,
             subnets: Vec::new(),
+            gateways: Vec::new(),
         }));
         agenda.list([target(1)]);
         let network = Target::Network(NetworkId("n".into()));

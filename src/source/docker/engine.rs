@@ -15,6 +15,7 @@ use bollard::query_parameters::{
 use futures_util::{Stream, StreamExt};
 
 use super::Target;
+use super::signals::Sent;
 use super::translate::{self, Translated};
 use crate::model::{Change, ContainerId, EngineUrl, NetworkId};
 
@@ -58,6 +59,8 @@ pub enum EngineError {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     Target(Target),
+    /// A container was sent a signal, then, by the engine's clock in nanoseconds since 1970.
+    Signal(ContainerId, u8, i128),
     /// More than one thing, unnamed.
     Everything,
     Nothing,
@@ -103,10 +106,11 @@ impl Engine {
     pub(super) async fn inspect_container(
         &self,
         id: &ContainerId,
+        sent: &Sent,
     ) -> Result<Translated, EngineError> {
         let inspect = self.0.inspect_container(&id.0, None::<InspectContainerOptions>).await;
         match inspect {
-            Ok(inspect) => Ok(translate::container(id, inspect)),
+            Ok(inspect) => Ok(translate::container(id, inspect, sent)),
             Err(source) if is_not_found(&source) => {
                 Ok(Translated { change: Change::ContainerGone(id.clone()), invalid: Vec::new() })
             }

@@ -4,11 +4,13 @@
 //! and says what it finds. It subscribes first and lists then, so that nothing falls between, and
 //! a list only marks too: what exists already stays in the directory while it is looked at again.
 //!
-//! `agenda` keeps what is marked, `translate` reads the engine's answers, `backoff` paces retries.
+//! `agenda` keeps what is marked, `signals` who was told to stop, `translate` reads the engine's
+//! answers, `backoff` paces retries.
 
 mod agenda;
 mod backoff;
 mod engine;
+mod signals;
 mod translate;
 
 pub use agenda::{Agenda, MAX_IN_FLIGHT, Target};
@@ -23,10 +25,11 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{MissedTickBehavior, interval_at, sleep};
 
 use crate::directory::Publisher;
-use crate::model::{Change, EngineUrl};
+use crate::model::{Change, EngineUrl, Reach};
 use crate::status::EngineStatus;
 use backoff::Backoff;
 use engine::{Engine, Seen};
+use signals::{Sent, Signals};
 use translate::Translated;
 
 /// Everything is looked at again this often, in case an event never came.
@@ -39,7 +42,13 @@ const INSPECT_TRIES: u32 = 3;
 /// Follows the engine until the task is dropped. Never gives up.
 pub async fn follow(status: Arc<EngineStatus>, publisher: Publisher) -> Infallible {
     let url = status.url.clone();
-    let mut watcher = Watcher { publisher, status, agenda: Agenda::default(), complete: false };
+    let mut watcher = Watcher {
+        publisher,
+        status,
+        agenda: Agenda::default(),
+        signals: Signals::default(),
+        complete: false,
+    };
     let mut backoff = Backoff::default();
     let mut last_reason = String::new();
     loop {
@@ -49,7 +58,8 @@ pub async fn follow(status: Arc<EngineStatus>, publisher: Publisher) -> Infallib
         if reason == last_reason {
             tracing::debug!(engine = %url, %reason, "engine still out of reach");
         } else {
-            tracing::warn!(engine = %url, "{reason}; retrying, the last known names stay");
+            let meanwhile = if watcher.complete { "; the last known names stay" } else { "" };
+            tracing::warn!(engine = %url, "{reason}; retrying{meanwhile}");
         }
         watcher.status.lost(reason.clone());
         last_reason = reason;
@@ -62,6 +72,7 @@ struct Watcher {
     publisher: Publisher,
     status: Arc<EngineStatus>,
     agenda: Agenda,
+    signals: Signals,
     /// Whether the first complete list has been reported.
     complete: bool,
 }
@@ -80,7 +91,11 @@ impl Watcher {
         reconcile.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while let Some(target) = self.agenda.next() {
-                inspects.push(look_at(&engine, target, &publisher));
+                let sent = match &target {
+                    Target::Container(id) => self.signals.of(id),
+                    Target::Network(_) => Sent::new(),
+                };
+                inspects.push(look_at(&engine, target, sent, &publisher));
             }
             tokio::select! {
                 // Events first: the first poll opens the stream, before the list is asked for.
@@ -90,6 +105,10 @@ impl Watcher {
                     self.status.events.increment();
                     match seen {
                         Seen::Target(target) => self.agenda.mark(target),
+                        Seen::Signal(id, signal, at) => {
+                            self.signals.note(&id, signal, at);
+                            self.agenda.mark(Target::Container(id));
+                        }
                         Seen::Everything => reconcile.reset_immediately(),
                         Seen::Nothing => {}
                     }
@@ -120,12 +139,15 @@ impl Watcher {
     fn publish(&mut self, target: &Target, Looked { networks, change, invalid }: Looked) {
         for name in invalid {
             if self.agenda.complain_about(target, &name) {
-                tracing::warn!(container = %target, name, "not a valid name, left out");
+                tracing::warn!(container = %target, name, "not a valid name or label, left out");
                 self.status.invalid_names.increment();
             }
         }
         for change in networks.into_iter().chain([change]) {
             self.agenda.learn(&change);
+            if let Change::ContainerGone(id) = &change {
+                self.signals.forget(id);
+            }
             self.publisher.apply(change);
         }
     }
@@ -161,10 +183,11 @@ struct Looked {
 async fn look_at(
     engine: &Engine,
     target: Target,
+    sent: Sent,
     publisher: &Publisher,
 ) -> (Target, Option<Looked>) {
     for attempt in 1..=INSPECT_TRIES {
-        match look_once(engine, &target, publisher).await {
+        match look_once(engine, &target, &sent, publisher).await {
             Ok(looked) => return (target, Some(looked)),
             Err(error) => tracing::debug!(%target, attempt, %error, "inspect failed"),
         }
@@ -176,6 +199,7 @@ async fn look_at(
 async fn look_once(
     engine: &Engine,
     target: &Target,
+    sent: &Sent,
     publisher: &Publisher,
 ) -> Result<Looked, EngineError> {
     let id = match target {
@@ -185,10 +209,12 @@ async fn look_once(
         }
         Target::Container(id) => id,
     };
-    let Translated { change, invalid } = engine.inspect_container(id).await?;
+    let Translated { change, invalid } = engine.inspect_container(id, sent).await?;
     let mut networks = Vec::new();
-    if let Change::Container(container) = &change {
-        for endpoint in &container.endpoints {
+    if let Change::Container(container) = &change
+        && let Reach::Endpoints(endpoints) = &container.reach
+    {
+        for endpoint in endpoints {
             if !publisher.knows(&endpoint.network) {
                 networks.push(engine.inspect_network(&endpoint.network).await?);
             }

@@ -51,7 +51,8 @@ impl Answer {
     /// The answer in a scenario's words.
     pub fn as_expected(&self) -> Expected {
         let code = match self.message.metadata.response_code {
-            ResponseCode::NoError if self.addresses.is_empty() => "NODATA",
+            ResponseCode::NoError if self.message.answers.is_empty() => "NODATA",
+            ResponseCode::NoError if self.addresses.is_empty() => "DATA",
             ResponseCode::NoError => return Expected::Addresses(self.addresses.clone()),
             ResponseCode::NXDomain => "NXDOMAIN",
             ResponseCode::ServFail => "SERVFAIL",

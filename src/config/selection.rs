@@ -1,0 +1,115 @@
+//! `[[domain]]` and `[[name]]` tables: selection for some questions or names.
+
+use std::str::FromStr;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use super::text;
+use crate::model::{Answers, Health, Name, NameError, Order, Overrides, Pattern};
+
+/// A domain: its name alone, or a table that also says how questions below it are answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainSetting {
+    /// The domain.
+    pub name: Name,
+    /// What goes before everything else for questions below it.
+    pub selection: Overrides,
+}
+
+/// A `[[name]]` table: how names that match are answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameSetting {
+    /// Which names.
+    pub name: Pattern,
+    /// How.
+    pub selection: Overrides,
+}
+
+/// The keys of both tables.
+pub(super) const SELECTION_KEYS: [&str; 5] = ["name", "order", "answers", "ttl", "health"];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    name: String,
+    #[serde(default, deserialize_with = "text")]
+    order: Option<Order>,
+    #[serde(default, deserialize_with = "answers")]
+    answers: Option<Answers>,
+    #[serde(default)]
+    ttl: Option<u32>,
+    #[serde(default, deserialize_with = "text")]
+    health: Option<Health>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TextOrNumber {
+    Text(String),
+    Number(u64),
+}
+
+/// `"sortproof"`, or a number without quotes.
+pub(super) fn answers<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Answers>, D::Error> {
+    let text = match TextOrNumber::deserialize(deserializer)? {
+        TextOrNumber::Text(text) => text,
+        TextOrNumber::Number(number) => number.to_string(),
+    };
+    text.parse().map(Some).map_err(D::Error::custom)
+}
+
+impl Table {
+    fn selection(&self) -> Overrides {
+        let Self { order, answers, ttl, health, .. } = *self;
+        Overrides { order, answers, ttl, health }
+    }
+}
+
+impl<'de> Deserialize<'de> for DomainSetting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Name(String),
+            Table(Table),
+        }
+        let (name, selection) = match Written::deserialize(deserializer)? {
+            Written::Name(name) => (name, Overrides::default()),
+            Written::Table(table) => (table.name.clone(), table.selection()),
+        };
+        Ok(Self { name: name.parse().map_err(D::Error::custom)?, selection })
+    }
+}
+
+impl<'de> Deserialize<'de> for NameSetting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = Table::deserialize(deserializer)?;
+        let name = table.name.parse().map_err(D::Error::custom)?;
+        Ok(Self { name, selection: table.selection() })
+    }
+}
+
+impl FromStr for DomainSetting {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Ok(Self { name: text.parse()?, selection: Overrides::default() })
+    }
+}
+
+/// The keys of a table as `check` prints them.
+pub(super) fn table(kind: &str, name: &str, selection: Overrides) -> String {
+    let text =
+        |key: &str, value: Option<String>| value.map(|value| format!("\n{key} = \"{value}\""));
+    let keys = [
+        text("order", selection.order.map(|order| order.to_string())),
+        text("answers", selection.answers.map(|answers| answers.to_string())),
+        selection.ttl.map(|ttl| format!("\nttl = {ttl}")),
+        text("health", selection.health.map(|health| health.to_string())),
+    ];
+    let keys: String = keys.into_iter().flatten().collect();
+    format!("\n[[{kind}]]\nname = {name:?}{keys}")
+}

@@ -1,0 +1,174 @@
+//! From a question to records: view, look-up, decision, and the chain of aliases.
+
+use std::net::IpAddr;
+
+use hickory_proto::op::{Query, ResponseCode};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV, TXT};
+use hickory_proto::rr::{DNSClass, Name as WireName, RData, Record, RecordType as WireType};
+
+use super::Service;
+use crate::model::{self, Asker, Decision, Outcome, Question, RecordType, Zone, decide};
+use crate::status::Counter;
+
+/// TTL and MINIMUM of the SOA in negative answers, in seconds (RFC 2308 section 5). Zero, since a
+/// test cluster asks for a name until it appears, and must then see it at once.
+const NEGATIVE_TTL: u32 = 0;
+/// Aliases of aliases that are followed; longer chains are taken for loops.
+const MAX_CHAIN: usize = 8;
+
+/// What a reply holds beside the question.
+#[derive(Default)]
+pub(super) struct Answer {
+    pub(super) code: ResponseCode,
+    pub(super) authoritative: bool,
+    pub(super) answers: Vec<Record>,
+    /// The SOA of a negative answer.
+    pub(super) soa: Option<Record>,
+}
+
+/// The answer to a question from `client`.
+pub(super) fn answer(query: &Query, client: IpAddr, service: &Service) -> Answer {
+    let counters = &service.status.answers;
+    let refused = || {
+        counters.refused.increment();
+        Answer { code: ResponseCode::Refused, ..Answer::default() }
+    };
+    // The directory holds class IN alone, and the root is nobody's here.
+    if query.query_class() != DNSClass::IN {
+        return refused();
+    }
+    let Ok(mut name) = model::Name::from_labels(query.name().iter()) else { return refused() };
+    let policy = service.directory.policy();
+    let qtype = record_type(query.query_type());
+    let mut answer = Answer { authoritative: true, ..Answer::default() };
+    let mut owner = query.name().clone();
+    let mut asker = Asker { address: client, v4: None, v6: None, chance: fastrand::u64(..) };
+    for _ in 0..=MAX_CHAIN {
+        // Completeness is read before the look-up: what is published in between can then only
+        // turn a SERVFAIL into the truth, never a name that exists into NXDOMAIN.
+        let complete = service.directory.is_complete();
+        let lookup = service.directory.lookup(&mut asker, &name, &policy);
+        let (zone, found) = (&lookup.zone, &lookup.found);
+        let question = Question { zone, found, qtype, asker: &asker };
+        let Decision { outcome, ttl, reason } = decide(&question, &policy, complete);
+        tracing::debug!(%client, %name, r#type = %query.query_type(), %reason, "answered");
+        match outcome {
+            Outcome::Cname(target) => {
+                let canonical = wire(&target);
+                let data = RData::CNAME(CNAME(canonical.clone()));
+                answer.answers.push(Record::from_rdata(owner, ttl, data));
+                if qtype == RecordType::Cname {
+                    return counted(answer, &counters.data);
+                }
+                (owner, name) = (canonical, target);
+            }
+            outcome => return finish(answer, &owner, ttl, outcome, &lookup.zone, service),
+        }
+    }
+    answer.code = ResponseCode::ServFail;
+    counted(answer, &counters.servfail)
+}
+
+/// Completes an answer with what the last name of the chain has.
+fn finish(
+    mut answer: Answer,
+    owner: &WireName,
+    ttl: u32,
+    outcome: Outcome,
+    zone: &Zone,
+    service: &Service,
+) -> Answer {
+    let counters = &service.status.answers;
+    let counter = match outcome {
+        Outcome::NoData => {
+            answer.soa = Some(soa(zone, NEGATIVE_TTL));
+            &counters.nodata
+        }
+        Outcome::NxDomain => {
+            answer.code = ResponseCode::NXDomain;
+            answer.soa = Some(soa(zone, NEGATIVE_TTL));
+            &counters.nxdomain
+        }
+        Outcome::ServFail => {
+            answer.code = ResponseCode::ServFail;
+            answer.authoritative = false;
+            &counters.servfail
+        }
+        // The chain leads to a name that is not ours: what is known of it is the answer.
+        Outcome::Refused if !answer.answers.is_empty() => &counters.data,
+        Outcome::Refused => {
+            answer.code = ResponseCode::Refused;
+            answer.authoritative = false;
+            &counters.refused
+        }
+        Outcome::Soa => {
+            answer.answers.push(soa(zone, ttl));
+            &counters.data
+        }
+        data => {
+            let record = |data| Record::from_rdata(owner.clone(), ttl, data);
+            answer.answers.extend(rdata(data, zone).into_iter().map(record));
+            &counters.data
+        }
+    };
+    counted(answer, counter)
+}
+
+/// The RDATA of an RRset.
+fn rdata(outcome: Outcome, zone: &Zone) -> Vec<RData> {
+    match outcome {
+        Outcome::A(addresses) => addresses.into_iter().map(|a| RData::A(A(a))).collect(),
+        Outcome::Aaaa(addresses) => addresses.into_iter().map(|a| RData::AAAA(AAAA(a))).collect(),
+        Outcome::Ptr(host) => vec![RData::PTR(PTR(wire(&host)))],
+        Outcome::Srv(targets) => {
+            // All endpoints are equal to the client: priority 0, weight 1.
+            let srv = |(port, target): (u16, model::Name)| SRV::new(0, 1, port, wire(&target));
+            targets.into_iter().map(|target| RData::SRV(srv(target))).collect()
+        }
+        Outcome::Txt(texts) => texts.into_iter().map(|t| RData::TXT(TXT::new(t))).collect(),
+        Outcome::Ns => {
+            let server = wire(&zone.apex()).prepend_label("ns");
+            server.into_iter().map(|server| RData::NS(NS(server))).collect()
+        }
+        Outcome::Cname(_)
+        | Outcome::Soa
+        | Outcome::NoData
+        | Outcome::NxDomain
+        | Outcome::ServFail
+        | Outcome::Refused => Vec::new(),
+    }
+}
+
+fn counted(answer: Answer, counter: &Counter) -> Answer {
+    counter.increment();
+    answer
+}
+
+/// There is no zone transfer, so the serial and the timers say nothing.
+fn soa(zone: &Zone, ttl: u32) -> Record {
+    let apex = wire(&zone.apex());
+    let server = apex.prepend_label("ns").unwrap_or_else(|_| apex.clone());
+    let hostmaster = apex.prepend_label("hostmaster").unwrap_or_else(|_| apex.clone());
+    let data = SOA::new(server, hostmaster, 1, 3600, 600, 86_400, NEGATIVE_TTL);
+    Record::from_rdata(apex, ttl, RData::SOA(data))
+}
+
+fn wire(name: &model::Name) -> WireName {
+    // A model name keeps the limits of RFC 1035.
+    WireName::from_labels(name.labels()).unwrap_or_else(|_| WireName::root())
+}
+
+fn record_type(wire: WireType) -> RecordType {
+    match wire {
+        WireType::A => RecordType::A,
+        WireType::AAAA => RecordType::Aaaa,
+        WireType::PTR => RecordType::Ptr,
+        WireType::SRV => RecordType::Srv,
+        WireType::TXT => RecordType::Txt,
+        WireType::CNAME => RecordType::Cname,
+        WireType::SOA => RecordType::Soa,
+        WireType::NS => RecordType::Ns,
+        WireType::ANY => RecordType::Any,
+        _ => RecordType::Other,
+    }
+}

@@ -1,0 +1,249 @@
+//! `Ring`: the addresses of one RRset, and whose turn it is.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{Health, Rank};
+
+/// The addresses of one RRset in ascending order, each once, and the next turn.
+#[derive(Debug)]
+pub struct Ring<T> {
+    spokes: Box<[Spoke<T>]>,
+    /// Which of them are answered unless a question says otherwise; the turn is handed over by it.
+    health: Health,
+    /// Where it began.
+    start: usize,
+    /// Where it began, and one more for each answer.
+    turn: AtomicUsize,
+    /// The address that the last answer before its first one began with.
+    before: Option<T>,
+}
+
+/// One address of a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spoke<T> {
+    /// The address.
+    pub address: T,
+    /// How its endpoint is preferred.
+    pub rank: Rank,
+    /// How often it comes first, in proportion to the others'.
+    pub weight: u8,
+}
+
+/// Answers that a weighted order takes until it repeats, times addresses: weights are scaled down
+/// until it fits.
+const MAX_SCHEDULE: usize = 1 << 16;
+
+impl<T: Copy + Ord> Ring<T> {
+    /// A ring of equal addresses that has answered nothing.
+    #[must_use]
+    pub fn new(addresses: Vec<T>) -> Self {
+        let equal = |address| Spoke { address, rank: Rank::Ready, weight: 1 };
+        Self::following(addresses.into_iter().map(equal).collect(), Health::Ignore, None)
+    }
+
+    /// A ring that starts with the first address after the last one that `previous` answered
+    /// first: a change of members then repeats none and skips none.
+    #[must_use]
+    pub fn following(mut spokes: Vec<Spoke<T>>, health: Health, previous: Option<&Self>) -> Self {
+        // Of two endpoints with one address the better one stands for it.
+        spokes.sort_unstable();
+        spokes.dedup_by_key(|spoke| spoke.address);
+        let before = previous.and_then(Self::last_first);
+        let mut ring =
+            Self { spokes: spokes.into(), health, start: 0, turn: AtomicUsize::new(0), before };
+        if let Some(last) = before {
+            ring.start = ring.fit(health).partition_point(|spoke| spoke.address <= last);
+            ring.turn = AtomicUsize::new(ring.start);
+        }
+        ring
+    }
+
+    /// The addresses that may be answered under a health policy, in ascending order.
+    #[must_use]
+    pub fn addresses(&self, health: Health) -> Vec<T> {
+        self.fit(health).iter().map(|spoke| spoke.address).collect()
+    }
+
+    /// Whether there is no address at all, fit or not.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.spokes.is_empty()
+    }
+
+    /// The fit addresses, beginning with the one whose turn it is; each call moves on by one.
+    ///
+    /// One atomic add is the whole agreement between threads, so n calls begin with each of k
+    /// addresses n/k times, rounded up or down, whoever makes them.
+    #[must_use]
+    pub fn rotate(&self, health: Health) -> Vec<T> {
+        let fit = self.fit(health);
+        if fit.is_empty() {
+            return Vec::new();
+        }
+        let first = self.take_turn() % fit.len();
+        from(&fit, first)
+    }
+
+    /// The same, but each begins as often as its weight says.
+    #[must_use]
+    pub fn weighted(&self, health: Health) -> Vec<T> {
+        let fit = self.fit(health);
+        let schedule = schedule(&fit);
+        if schedule.is_empty() {
+            return Vec::new();
+        }
+        let first = schedule[self.take_turn() % schedule.len()];
+        from(&fit, first)
+    }
+
+    /// The fit addresses in an order that `rank` gives, highest first; takes no turn.
+    #[must_use]
+    pub fn by(&self, health: Health, mut rank: impl FnMut(T) -> u64) -> Vec<T> {
+        let mut addresses = self.addresses(health);
+        addresses.sort_by_cached_key(|address| std::cmp::Reverse(rank(*address)));
+        addresses
+    }
+
+    fn take_turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn fit(&self, health: Health) -> Vec<Spoke<T>> {
+        let worst = match health {
+            Health::Ignore => Some(Rank::Unfit),
+            Health::Require => Some(Rank::Ready),
+            Health::Prefer => self.spokes.iter().map(|spoke| spoke.rank).min(),
+        };
+        let fits = |spoke: &&Spoke<T>| worst.is_some_and(|worst| spoke.rank <= worst);
+        self.spokes.iter().filter(fits).copied().collect()
+    }
+
+    /// The address that the last answer began with, of this ring or of one before it.
+    fn last_first(&self) -> Option<T> {
+        let turn = self.turn.load(Ordering::Relaxed);
+        if turn == self.start {
+            return self.before;
+        }
+        let fit = self.fit(self.health);
+        let last = turn.wrapping_sub(1).checked_rem(fit.len())?;
+        fit.get(last).map(|spoke| spoke.address)
+    }
+}
+
+fn from<T: Copy>(spokes: &[Spoke<T>], first: usize) -> Vec<T> {
+    let (after, from) = spokes.split_at(first);
+    from.iter().chain(after).map(|spoke| spoke.address).collect()
+}
+
+/// Who comes first, answer by answer, until it repeats: smooth weighted round robin. Each time the
+/// one furthest behind its share is taken, so that 5, 1 and 1 give a a b a c a a.
+fn schedule<T>(spokes: &[Spoke<T>]) -> Vec<usize> {
+    let mut weights: Vec<i64> = spokes.iter().map(|spoke| i64::from(spoke.weight)).collect();
+    let divisor = weights.iter().copied().reduce(gcd).unwrap_or(1).max(1);
+    for weight in &mut weights {
+        *weight /= divisor;
+    }
+    let total = |weights: &[i64]| usize::try_from(weights.iter().sum::<i64>()).unwrap_or(0);
+    while total(&weights) * weights.len() > MAX_SCHEDULE && weights.iter().any(|w| *w > 1) {
+        for weight in &mut weights {
+            *weight = (*weight / 2).max(1);
+        }
+    }
+    let all = weights.iter().sum::<i64>();
+    let mut behind = vec![0; weights.len()];
+    let next = |_| {
+        behind.iter_mut().zip(&weights).for_each(|(behind, weight)| *behind += weight);
+        let furthest =
+            (0..behind.len()).max_by_key(|index| (behind[*index], usize::MAX - index))?;
+        behind[furthest] -= all;
+        Some(furthest)
+    };
+    (0..total(&weights)).filter_map(next).collect()
+}
+
+fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn firsts(ring: &Ring<u8>, n: usize) -> Vec<u8> {
+        (0..n).map(|_| ring.rotate(Health::Ignore)[0]).collect()
+    }
+
+    fn next(addresses: Vec<u8>, previous: &Ring<u8>) -> Ring<u8> {
+        let equal = |address| Spoke { address, rank: Rank::Ready, weight: 1 };
+        let spokes = addresses.into_iter().map(equal).collect();
+        Ring::following(spokes, Health::Ignore, Some(previous))
+    }
+
+    #[test]
+    fn each_answer_starts_one_further() {
+        let ring = Ring::new(vec![3, 1, 2, 2]);
+        assert_eq!(ring.rotate(Health::Prefer), [1, 2, 3]);
+        assert_eq!(ring.rotate(Health::Prefer), [2, 3, 1]);
+        assert_eq!(ring.rotate(Health::Prefer), [3, 1, 2]);
+        assert_eq!(ring.rotate(Health::Prefer), [1, 2, 3]);
+        assert!(Ring::<u8>::new(vec![]).rotate(Health::Prefer).is_empty());
+    }
+
+    #[test]
+    fn a_change_of_members_neither_repeats_nor_skips() {
+        let three = Ring::new(vec![1, 3, 5]);
+        assert_eq!(firsts(&three, 2), [1, 3]);
+        let with_four = next(vec![1, 3, 4, 5], &three);
+        assert_eq!(firsts(&with_four, 5), [4, 5, 1, 3, 4]);
+        let without_four = next(vec![1, 3, 5], &with_four);
+        assert_eq!(firsts(&without_four, 2), [5, 1]);
+    }
+
+    /// A restarted container leaves and comes back; that must cost nobody a turn.
+    #[test]
+    fn changes_without_a_question_between_them_keep_the_place() {
+        let three = Ring::new(vec![1, 2, 3]);
+        assert_eq!(firsts(&three, 3), [1, 2, 3]);
+        let without_three = next(vec![1, 2], &three);
+        let again = next(vec![1, 2, 3], &without_three);
+        assert_eq!(firsts(&again, 2), [1, 2]);
+        let empty = next(vec![], &again);
+        assert!(empty.rotate(Health::Ignore).is_empty());
+        let back = next(vec![1, 2, 3], &empty);
+        assert_eq!(firsts(&back, 2), [3, 1]);
+    }
+
+    fn ranked(ranks: &[Rank]) -> Ring<u8> {
+        let spoke = |(address, rank): (u8, &Rank)| Spoke { address, rank: *rank, weight: 1 };
+        Ring::following((1..).zip(ranks).map(spoke).collect(), Health::Prefer, None)
+    }
+
+    #[test]
+    fn prefer_never_empties_a_set_and_require_may() {
+        let all = [Rank::Ready, Rank::Ready, Rank::Starting, Rank::Unfit, Rank::Unfit];
+        assert_eq!(ranked(&all).addresses(Health::Prefer), [1, 2]);
+        assert_eq!(ranked(&all[2..]).addresses(Health::Prefer), [1]);
+        assert_eq!(ranked(&all[3..]).addresses(Health::Prefer), [1, 2]);
+        assert_eq!(ranked(&all).addresses(Health::Require), [1, 2]);
+        assert!(ranked(&all[2..]).addresses(Health::Require).is_empty());
+        assert_eq!(ranked(&all).addresses(Health::Ignore), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn weights_interleave_and_are_kept_exactly() {
+        let spoke = |(address, weight)| Spoke { address, rank: Rank::Ready, weight };
+        let weighted = |weights: &[u8]| {
+            let spokes = ('a'..).zip(weights.iter().copied()).map(spoke).collect();
+            Ring::following(spokes, Health::Prefer, None)
+        };
+        let first = |ring: &Ring<char>| ring.weighted(Health::Prefer)[0];
+        let ring = weighted(&[5, 1, 1]);
+        let once: String = (0..7).map(|_| first(&ring)).collect();
+        assert_eq!(once, "aabacaa");
+        let many: String = (0..700).map(|_| first(&ring)).collect();
+        assert_eq!(["a", "b", "c"].map(|c| many.matches(c).count()), [500, 100, 100]);
+        // Thousands of heavy addresses are scaled down, not waited for.
+        let heavy: Vec<u8> = (0..200).map(|n| 200 + n % 2).collect();
+        assert!(!weighted(&heavy).weighted(Health::Prefer).is_empty());
+    }
+}

@@ -1,0 +1,97 @@
+//! What README says, checked: its outputs, flags, keys, files and links.
+#![allow(clippy::expect_used)] // A test that cannot go on ends.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use netalias_testkit::{Process, kernel_port, until};
+
+const README: &str = include_str!("../README.md");
+const BINARY: &str = env!("CARGO_BIN_EXE_netalias");
+
+#[test]
+fn the_outputs_are_what_the_demo_prints() {
+    let demo = Process::start(Command::new(BINARY).arg("demo").args(kernel_port()));
+    // Played but for the fourth container, which joins after the pause.
+    until("three are played", || {
+        demo.lines().iter().any(|line| line.contains("nettest3")).then_some(())
+    });
+    let block = README.split("```console\n").nth(1).and_then(|rest| rest.split("```").next());
+    let mut commands = 0;
+    for part in block.expect("a console block").split("$ netalias ").skip(1) {
+        let (command, expected) = part.split_once('\n').expect("an output");
+        let mut args: Vec<&str> = command.split(' ').collect();
+        let (dns, http) = (demo.dns.to_string(), demo.http.to_string());
+        match args[0] {
+            "query" => args.extend(["--server", &dns]),
+            _ => args.extend(["--http", &http]),
+        }
+        let output = Command::new(BINARY).args(&args).output().expect("the binary starts");
+        let printed = String::from_utf8_lossy(&output.stdout).replace(&dns, "127.0.0.1:1053");
+        assert_eq!(without_time(&printed), without_time(expected), "netalias {command}");
+        commands += 1;
+    }
+    assert_eq!(commands, 3);
+}
+
+/// The text without the time that a question took.
+fn without_time(text: &str) -> String {
+    let cut = |line: &str| line.split("last in ").next().map(str::to_owned);
+    text.lines().filter_map(cut).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_flags_are_those_that_help_tells() {
+    for command in ["serve", "ls", "query"] {
+        let start = format!("    netalias {command} ");
+        let synopsis = README.split(&start).nth(1).expect("a synopsis");
+        let synopsis = synopsis.split("\n    netalias").next().expect("a synopsis");
+        let output = Command::new(BINARY).args([command, "--help"]).output().expect("help");
+        let help = String::from_utf8_lossy(&output.stdout).into_owned();
+        let told = flags(&help);
+        let missing: Vec<_> = flags(synopsis).difference(&told).cloned().collect();
+        assert!(missing.is_empty(), "{command} has no {missing:?}");
+        if command == "serve" {
+            let common = ["--help", "--config"].map(str::to_owned);
+            let unsaid: Vec<_> = told.difference(&flags(synopsis)).cloned().collect();
+            let unsaid: Vec<_> = unsaid.into_iter().filter(|f| !common.contains(f)).collect();
+            assert!(unsaid.is_empty(), "README does not tell {unsaid:?}");
+        }
+    }
+}
+
+fn flags(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| c.is_whitespace() || "[]|,`'".contains(c));
+    let flags = words.filter(|word| word.starts_with("--") && word.len() > 2);
+    flags.map(|word| word.trim_end_matches('.').to_owned()).collect()
+}
+
+#[test]
+fn every_file_and_link_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let targets = README.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let local: Vec<&str> = targets.filter(|target| !target.contains("://")).collect();
+    assert!(local.len() >= 4, "{local:?}");
+    for target in local {
+        assert!(root.join(target).exists(), "{target}");
+    }
+    for file in ["docker-compose.yml", "Dockerfile", "config/netalias.toml"] {
+        assert!(root.join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn the_default_ports_and_the_sidecars_address_are_as_said() {
+    let compose = include_str!("../docker-compose.yml");
+    for said in ["127.0.0.1:1053:53/udp", "127.0.0.1:1053:53/tcp", "172.200.1.53", "name: netlb"] {
+        assert!(compose.contains(said), "{said}");
+    }
+    assert!(README.contains("dig @127.0.0.1 -p 1053 inner-dns-net"));
+    let check = Command::new(BINARY)
+        .arg("check")
+        .env_remove("NETALIAS_LISTEN")
+        .output()
+        .expect("the binary starts");
+    assert!(String::from_utf8_lossy(&check.stdout).contains("listen = [\"127.0.0.1:1053\"]"));
+}
