@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::facts::{Attachment, Container, Facts};
+use crate::facts::{Attachment, Container, DEFAULT_BRIDGE, Facts};
 use crate::probe::{Answer, Reply};
+use crate::questions::reverse_range;
 
 /// The domain of netalias's own.
 pub(crate) const DOMAIN: &str = "rr.internal";
@@ -35,6 +36,17 @@ pub(crate) struct Asked {
 /// Docker's reply and netalias's, by name and type.
 pub(crate) type Sheet = BTreeMap<(String, &'static str), (Reply, Reply)>;
 
+/// A container without an endpoint of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guest {
+    /// `--network container:X`.
+    OfContainer,
+    /// The same, and X was started anew: what they shared is gone.
+    LeftBehind,
+    /// `--network host`.
+    OfHost,
+}
+
 /// What a reply says of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -63,28 +75,30 @@ pub(crate) enum Facet {
     Authority,
     /// How long a positive answer may be kept.
     Ttl,
-    /// Whether names come back in the case of the question.
+    /// Whether names come back in the case of the question, as Docker's do.
     Case,
 }
 
 impl Case<'_> {
     /// In what the two replies differ.
     pub(crate) fn differences(&self) -> Vec<Facet> {
+        let case_lost = matches!(&self.netalias, Reply::Answer(answer) if !answer.case_kept);
+        let case_lost = case_lost.then_some(Facet::Case);
         let alike = self.docker() == self.netalias();
         if !alike || matches!(self.netalias(), Verdict::Failure(_)) {
-            return vec![Facet::Verdict];
+            return case_lost.into_iter().chain([Facet::Verdict]).collect();
         }
         let (Reply::Answer(docker), Reply::Answer(netalias)) = (&self.docker, &self.netalias)
         else {
-            return Vec::new();
+            return case_lost.into_iter().collect();
         };
         let differ = [
             (Facet::Soa, docker.soa != netalias.soa),
             (Facet::Authority, docker.authoritative != netalias.authoritative),
             (Facet::Ttl, docker.ttl != netalias.ttl),
-            (Facet::Case, docker.case_kept != netalias.case_kept),
         ];
-        differ.into_iter().filter(|(_, differ)| *differ).map(|(facet, _)| facet).collect()
+        let differ = differ.into_iter().filter(|(_, differ)| *differ).map(|(facet, _)| facet);
+        case_lost.into_iter().chain(differ).collect()
     }
 
     pub(crate) fn docker(&self) -> Verdict {
@@ -118,6 +132,13 @@ impl Case<'_> {
         readings
     }
 
+    /// Its readings, and what its readings mean where they are link aliases.
+    pub(crate) fn meanings(&self) -> Vec<(String, &str)> {
+        let linked = self.link_targets().into_iter();
+        let linked = linked.map(|(target, network)| (target.to_owned(), network));
+        self.readings().into_iter().chain(linked).collect()
+    }
+
     /// Who holds the name, in any reading.
     pub(crate) fn holders(&self) -> Vec<(&Container, &Attachment)> {
         let mut holders = Vec::new();
@@ -125,6 +146,62 @@ impl Case<'_> {
             holders.extend(self.facts.holders(&owner, network));
         }
         holders
+    }
+
+    /// The client's addresses of those who hold the name without an endpoint of their own.
+    pub(crate) fn guests(&self, kind: Guest) -> Vec<IpAddr> {
+        let mut addresses = Vec::new();
+        for (owner, network) in self.readings() {
+            for guest in self.facts.containers.iter().filter(|guest| guest.running) {
+                if guest.own_names().any(|name| name.eq_ignore_ascii_case(&owner)) {
+                    addresses.extend(self.facts.through(guest, kind, network));
+                }
+            }
+        }
+        addresses
+    }
+
+    /// The addresses on the default bridge of those who hold the name there.
+    pub(crate) fn on_default_bridge(&self) -> Vec<IpAddr> {
+        let holders = self.holders().into_iter().filter(|(_, on)| on.network == DEFAULT_BRIDGE);
+        holders.flat_map(|(_, on)| on.addresses.iter().copied()).collect()
+    }
+
+    /// The name as link aliases of the client spell it.
+    pub(crate) fn link_spellings(&self) -> Vec<String> {
+        let mut spellings = Vec::new();
+        for on in &self.client.attachments {
+            for (_, alias) in &on.links {
+                spellings.extend([alias.clone(), format!("{alias}.{}", on.network)]);
+            }
+        }
+        spellings.retain(|name| name.eq_ignore_ascii_case(&self.asked.name));
+        spellings
+    }
+
+    /// Whether it is a link alias of the client, and nobody is called as it means any more.
+    pub(crate) fn is_dead_link_alias(&self) -> bool {
+        let targets = self.link_targets();
+        let is_dead = |(target, on): &(&str, &str)| self.facts.holders(target, on).is_empty();
+        targets.iter().any(is_dead)
+    }
+
+    /// Whom the client calls so, and on which network.
+    fn link_targets(&self) -> Vec<(&str, &str)> {
+        let mut targets = Vec::new();
+        for (owner, network) in self.readings() {
+            let links = self.client.on(network).into_iter().flat_map(|on| &on.links);
+            let links = links.filter(|(_, alias)| alias.eq_ignore_ascii_case(&owner));
+            targets.extend(links.map(|(target, _)| (target.as_str(), network)));
+        }
+        targets
+    }
+
+    /// Whether the name stands for an address in the range of any network.
+    pub(crate) fn is_in_a_subnet(&self) -> bool {
+        let name = self.name();
+        let mut ranges = self.facts.networks.iter().flat_map(|network| &network.subnets);
+        ranges.any(|range| reverse_range(range).is_some_and(|range| name.ends_with(&range)))
     }
 
     /// Whether the name ends in the name of a network that the client is on.

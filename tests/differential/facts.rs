@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use netalias_testkit::{Docker, label};
 use serde_json::Value;
+
+use crate::case::Guest;
 
 /// The network that Docker gives no names.
 pub(crate) const DEFAULT_BRIDGE: &str = "bridge";
@@ -27,6 +30,8 @@ pub(crate) struct Container {
     /// When, as the engine writes it.
     pub(crate) created: String,
     pub(crate) pid: u32,
+    /// Its network namespace, where that can be seen.
+    pub(crate) namespace: Option<PathBuf>,
     pub(crate) hostname: String,
     /// The container whose network namespace it shares (`--network container:X`).
     pub(crate) shares: Option<String>,
@@ -52,6 +57,7 @@ pub(crate) struct Network {
     /// Whether it has addresses of both families.
     pub(crate) dual: bool,
     pub(crate) subnets: Vec<String>,
+    pub(crate) gateways: Vec<IpAddr>,
 }
 
 impl Facts {
@@ -90,6 +96,30 @@ impl Facts {
         running.filter_map(move |container| Some((container, container.on(network)?)))
     }
 
+    /// The addresses on a network that lead to a container without an endpoint of its own.
+    pub(crate) fn through(&self, guest: &Container, kind: Guest, network: &str) -> Vec<IpAddr> {
+        match kind {
+            Guest::OfContainer | Guest::LeftBehind => {
+                let mut hosts = self.containers.iter().filter(|host| host.running);
+                let host = hosts.find(|host| Some(&host.id) == guest.shares.as_ref());
+                let together = (kind == Guest::OfContainer).then_some(&guest.namespace);
+                let host = host
+                    .filter(|host| together.is_none_or(|namespace| host.namespace == *namespace));
+                let on = host.and_then(|host| host.on(network));
+                on.map(|on| on.addresses.clone()).unwrap_or_default()
+            }
+            Guest::OfHost if guest.on("host").is_some() => {
+                let ends = self.attached(network).flat_map(|(_, on)| &on.gateways);
+                ends.chain(&self.gateways_of(network)).copied().collect()
+            }
+            Guest::OfHost => Vec::new(),
+        }
+    }
+
+    fn gateways_of(&self, network: &str) -> Vec<IpAddr> {
+        self.network(network).map(|network| network.gateways.clone()).unwrap_or_default()
+    }
+
     /// Everyone who can be asked from: each has a network namespace of its own, and a gateway.
     pub(crate) fn clients(&self) -> impl Iterator<Item = &Container> {
         let can_ask = |c: &&Container| c.attachments.iter().any(|a| !a.gateways.is_empty());
@@ -124,8 +154,17 @@ impl Container {
 
     /// Every name that it has on a network; a name may come twice.
     pub(crate) fn names<'a>(&'a self, on: &'a Attachment) -> impl Iterator<Item = &'a str> {
-        let own = [self.name.as_str(), &self.id[..12], self.hostname.as_str()];
-        own.into_iter().chain(on.aliases.iter().map(String::as_str))
+        self.own_names().chain(on.aliases.iter().map(String::as_str))
+    }
+
+    /// The names that it has wherever it is.
+    pub(crate) fn own_names(&self) -> impl Iterator<Item = &str> {
+        [self.name.as_str(), &self.id[..12], self.hostname.as_str()].into_iter()
+    }
+
+    /// Whether it lives in the network namespace of another container, or of the host.
+    pub(crate) fn is_guest(&self) -> bool {
+        self.shares.is_some() || self.on("host").is_some()
     }
 
     /// Every address that it has.
@@ -152,13 +191,15 @@ fn inspect(docker: &Docker, list: &[&str], inspect: &[&str]) -> Result<Vec<Value
 fn container(json: &Value) -> Container {
     let id = text(&json["Id"]);
     let networks = json["NetworkSettings"]["Networks"].as_object();
+    let pid = json["State"]["Pid"].as_u64().and_then(|pid| pid.try_into().ok()).unwrap_or(0);
     let attach = |(name, settings): (&String, &Value)| attachment(name, settings);
     Container {
         name: text(&json["Name"]).trim_start_matches('/').to_owned(),
         running: json["State"]["Running"] == true,
         paused: json["State"]["Paused"] == true,
         created: text(&json["Created"]),
-        pid: json["State"]["Pid"].as_u64().and_then(|pid| pid.try_into().ok()).unwrap_or(0),
+        pid,
+        namespace: std::fs::read_link(format!("/proc/{pid}/ns/net")).ok(),
         hostname: text(&json["Config"]["Hostname"]),
         shares: text(&json["HostConfig"]["NetworkMode"])
             .strip_prefix("container:")
@@ -187,12 +228,14 @@ fn attachment(network: &str, json: &Value) -> Attachment {
 }
 
 fn network(json: &Value) -> Network {
-    let configs = json["IPAM"]["Config"].as_array();
+    let configs = || json["IPAM"]["Config"].as_array().into_iter().flatten();
+    let gateway = |config: &Value| text(&config["Gateway"]).parse().ok();
     Network {
         name: text(&json["Name"]),
         internal: json["Internal"] == true,
         dual: json["EnableIPv6"] == true,
-        subnets: configs.into_iter().flatten().map(|config| text(&config["Subnet"])).collect(),
+        subnets: configs().map(|config| text(&config["Subnet"])).collect(),
+        gateways: configs().filter_map(gateway).collect(),
     }
 }
 

@@ -148,3 +148,14 @@ pub(crate) fn reverse(address: IpAddr) -> String {
         }
     }
 }
+
+/// The end of such names for a range of 16, 24 or 64 bits, as the engine and the test make them.
+pub(crate) fn reverse_range(subnet: &str) -> Option<String> {
+    let (first, bits) = subnet.split_once('/')?;
+    let first: IpAddr = first.parse().ok()?;
+    let host_bits = if first.is_ipv4() { 32 } else { 128 } - bits.parse::<usize>().ok()?;
+    let labels = host_bits / if first.is_ipv4() { 8 } else { 4 };
+    let name = reverse(first);
+    let (at, _) = name.match_indices('.').nth(labels.checked_sub(1)?)?;
+    Some(name[at..].to_owned())
+}

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::case::{Case, DOMAIN, Facet, Verdict, netalias_verdict};
-use crate::facts::DEFAULT_BRIDGE;
+use crate::case::{Case, DOMAIN, Facet, Guest, Verdict, netalias_verdict};
+use crate::facts::{Container, DEFAULT_BRIDGE};
 use crate::order;
 use crate::probe::Reply;
+use crate::questions::reverse;
 
 /// A difference that is meant. `differences.md` is this table for people.
 pub(crate) struct Rule {
@@ -131,6 +132,24 @@ pub(crate) const RULES: &[Rule] = &[
         rare: None,
     },
     Rule {
+        name: "case-of-link-aliases-never-matters",
+        why: "A link alias is found in any case, as every name. Docker compares it octet by octet.",
+        facet: Facet::Verdict,
+        applies: |case| {
+            let spelt = case.link_spellings();
+            !spelt.contains(&case.asked.name) && spelt.iter().any(|name| is_same_as(case, name))
+        },
+        rare: None,
+    },
+    Rule {
+        name: "unknown-ptr-in-our-subnet-is-nxdomain",
+        why: "An address in the range of a network that stands for nobody, or for nobody whom the \
+              client sees, is denied here. Docker passes it on.",
+        facet: Facet::Verdict,
+        applies: |case| is_denied(case) && case.is_in_a_subnet(),
+        rare: None,
+    },
+    Rule {
         name: "every-name-is-below-the-domain-too",
         why: "Each name is valid below every configured domain, where nothing leaves the host. \
               Docker has no domain.",
@@ -147,20 +166,27 @@ pub(crate) const RULES: &[Rule] = &[
         rare: None,
     },
     Rule {
+        name: "container-mode-shares-names",
+        why: "A container with --network container:X has its names wherever X has an address. \
+              Docker gives it none.",
+        facet: Facet::Verdict,
+        applies: |case| only_these_are_new(case, case.guests(Guest::OfContainer)),
+        rare: None,
+    },
+    Rule {
+        name: "host-mode-has-names",
+        why: "A container with --network host has its names on every network, where the gateway's \
+              address leads to it. Docker gives it none.",
+        facet: Facet::Verdict,
+        applies: |case| only_these_are_new(case, case.guests(Guest::OfHost)),
+        rare: None,
+    },
+    Rule {
         name: "generated-names-are-names",
         why: "A container without --name has the name that the engine gave it, as in newer \
               engines. Those before 25 leave it out until it is renamed.",
         facet: Facet::Verdict,
-        applies: |case| {
-            let holders = case.holders().into_iter().filter(|(container, attachment)| {
-                let owner = |owner: &str| owner.eq_ignore_ascii_case(&container.name);
-                let on = |network: &str| network == attachment.network;
-                container.has_generated_name()
-                    && case.readings().iter().any(|(name, network)| owner(name) && on(network))
-            });
-            let addresses = holders.flat_map(|(_, on)| on.addresses.iter().copied()).collect();
-            only_these_are_new(case, addresses)
-        },
+        applies: is_by_a_generated_name,
         rare: Some("engines of version 25 and later do the same"),
     },
 ];
@@ -168,24 +194,28 @@ pub(crate) const RULES: &[Rule] = &[
 /// What is missing. Empty when netalias does all that it is meant to do.
 pub(crate) const NOT_YET: &[NotYet] = &[
     NotYet {
-        what: "link aliases",
+        what: "a type that the first network lacks is looked for on the next one",
+        applies: |case| is_on_several_networks(case) && case.netalias() == Verdict::NoData,
+    },
+    NotYet {
+        what: "the default bridge is searched last, since Docker never looks there",
+        applies: |case| hides_what_docker_finds(case, case.on_default_bridge()),
+    },
+    NotYet {
+        what: "names that Docker does not give are searched last: of container and host mode",
         applies: |case| {
-            let links = case.client.attachments.iter().flat_map(|on| &on.links);
-            let mut aliases = links.map(|(_, alias)| alias.to_lowercase());
-            aliases.any(|alias| case.readings().iter().any(|(owner, _)| *owner == alias))
+            let of_containers = case.guests(Guest::OfContainer).into_iter();
+            let guests = of_containers.chain(case.guests(Guest::OfHost)).collect();
+            hides_what_docker_finds(case, guests)
         },
     },
     NotYet {
-        what: "PTR of addresses",
-        applies: |case| case.asked.qtype == "PTR" && case.is_reverse(),
+        what: "a link whose target is gone hides what else has that name",
+        applies: |case| is_positive(&case.netalias()) && case.is_dead_link_alias(),
     },
     NotYet {
-        what: "several networks are searched in Docker's order",
-        applies: |case| {
-            let holders = case.holders();
-            let networks: BTreeSet<&String> = holders.iter().map(|(_, on)| &on.network).collect();
-            networks.len() > 1 && of_data(&case.docker()) == order::found(case)
-        },
+        what: "whoever shares with a container that was started anew is on no network any more",
+        applies: |case| only_these_are_new(case, case.guests(Guest::LeftBehind)),
     },
 ];
 
@@ -241,9 +271,11 @@ fn is_empty_here(case: &Case) -> bool {
 fn has_names_below(case: &Case) -> bool {
     case.readings().iter().any(|(owner, network)| {
         let below = format!(".{owner}");
-        case.facts.attached(network).any(|(container, attachment)| {
-            container.names(attachment).any(|name| name.to_lowercase().ends_with(&below))
-        })
+        let is_below = |name: &str| name.to_lowercase().ends_with(&below);
+        let mut on_it = case.facts.attached(network);
+        let mut guests = case.facts.containers.iter().filter(|c| c.running && c.is_guest());
+        on_it.any(|(container, on)| container.names(on).any(is_below))
+            || guests.any(|guest| guest.own_names().any(is_below))
     })
 }
 
@@ -289,24 +321,84 @@ fn only_these_are_new(case: &Case, addresses: Vec<IpAddr>) -> bool {
     }
 }
 
+/// Whether several networks of the client have the name, and Docker found what it should.
+fn is_on_several_networks(case: &Case) -> bool {
+    let holders = case.holders();
+    let networks: BTreeSet<&String> = holders.iter().map(|(_, on)| &on.network).collect();
+    networks.len() > 1 && of_data(&case.docker()) == order::found(case)
+}
+
+/// Whether netalias answers with these instead of what Docker rightly found elsewhere.
+fn hides_what_docker_finds(case: &Case, these: Vec<IpAddr>) -> bool {
+    let exists = !these.is_empty();
+    let these = case.of_type(these);
+    let found = match case.netalias() {
+        Verdict::Data(data) => data.is_subset(&these),
+        Verdict::NoData => exists && these.is_empty(),
+        _ => false,
+    };
+    found && of_data(&case.docker()) == order::found(case)
+}
+
+/// Whether it is found by, or called by, a name that the engine chose.
+fn is_by_a_generated_name(case: &Case) -> bool {
+    let mut addresses = Vec::new();
+    for (owner, network) in case.meanings() {
+        let holders = case.facts.holders(&owner, network).into_iter();
+        let called = |c: &Container| c.has_generated_name() && c.name.eq_ignore_ascii_case(&owner);
+        let called = holders.filter(|(container, _)| called(container));
+        addresses.extend(called.flat_map(|(_, on)| on.addresses.iter().copied()));
+    }
+    let (Verdict::Data(docker), Verdict::Data(netalias)) = (case.docker(), case.netalias()) else {
+        return only_these_are_new(case, addresses);
+    };
+    // Docker calls an address by an alias or the short id then.
+    let renamed =
+        case.facts.containers.iter().filter(|c| c.has_generated_name()).any(|container| {
+            container.attachments.iter().any(|on| {
+                let below = |name: &str| format!("{name}.{}.", on.network).to_lowercase();
+                let called = |data: &BTreeSet<String>, name: &str| *data == [below(name)].into();
+                called(&netalias, &container.name)
+                    && container.names(on).any(|name| called(&docker, name))
+            })
+        });
+    case.is_reverse() && renamed || only_these_are_new(case, addresses)
+}
+
 /// Whether netalias answers from the default bridge what is true there.
 fn is_right_on_the_default_bridge(case: &Case) -> bool {
     let alone = case.docker() == Verdict::Nobody;
+    let guests = case.guests(Guest::OfContainer).into_iter().chain(case.guests(Guest::OfHost));
     if case.client.on(DEFAULT_BRIDGE).is_none() || !(alone || passed_on(case)) {
         return false;
     }
-    let holders = case.holders();
-    let holders = holders.iter().filter(|(_, on)| on.network == DEFAULT_BRIDGE);
-    let addresses: Vec<_> = holders.flat_map(|(_, on)| on.addresses.iter().copied()).collect();
+    let addresses = case.on_default_bridge().into_iter();
+    let addresses: Vec<_> =
+        if alone { addresses.chain(guests).collect() } else { addresses.collect() };
     let exists = !addresses.is_empty();
     let expected = case.of_type(addresses);
     match case.netalias() {
-        Verdict::Data(data) => data == expected,
+        Verdict::Data(data) if case.is_reverse() => is_called_on_the_default_bridge(case, &data),
+        // Docker has nothing to compare with for the other types.
+        Verdict::Data(data) => data == expected || exists && !is_address_type(case),
         Verdict::NoData if exists => expected.is_empty(),
         Verdict::NoData => alone && (has_names_below(case) || is_zone(case)),
         Verdict::NxDomain | Verdict::NotLocal => alone && !exists,
         _ => false,
     }
+}
+
+fn is_address_type(case: &Case) -> bool {
+    ["A", "AAAA"].contains(&case.asked.qtype)
+}
+
+/// Whether an address on the default bridge is called by its container's name there.
+fn is_called_on_the_default_bridge(case: &Case, data: &BTreeSet<String>) -> bool {
+    case.facts.attached(DEFAULT_BRIDGE).any(|(container, on)| {
+        let name = format!("{}.{DEFAULT_BRIDGE}.", container.name).to_lowercase();
+        let address = on.addresses.iter().any(|a| reverse(*a) == case.name());
+        address && *data == [name].into()
+    })
 }
 
 /// Whether the name is that of the domain or of the default bridge.

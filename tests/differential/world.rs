@@ -131,17 +131,20 @@ impl<'a> World<'a> {
             say(&["--name", &self.free_name(facts)]);
         }
         let hosts: Vec<&Container> = facts.clients().filter(|host| !host.paused).collect();
-        match self.rng.u8(0..12) {
+        match self.rng.u8(0..14) {
             0 if !hosts.is_empty() => {
                 let host = hosts[self.rng.usize(0..hosts.len())];
                 say(&["--network", &format!("container:{}", host.name)]);
+            }
+            1 if !facts.containers.iter().any(|c| c.on("host").is_some()) => {
+                say(&["--network", "host"]);
             }
             kind => {
                 say(&["--dns", UPSTREAM]);
                 if self.rng.u8(0..3) == 0 {
                     say(&["-h", self.one_of(HOSTNAMES)]);
                 }
-                if kind > 1 {
+                if kind > 2 {
                     let network = self.network();
                     say(&["--network", network]);
                     for alias in self.some_of(ALIASES) {
@@ -191,7 +194,7 @@ impl<'a> World<'a> {
     }
 
     fn connect(&mut self, facts: &Facts) -> Result<bool, String> {
-        let able = |c: &Container| c.shares.is_none() && !c.paused;
+        let able = |c: &Container| !c.is_guest() && !c.paused;
         let Some(container) = self.container(facts, able) else { return Ok(false) };
         let bridge = self.rng.u8(0..6) == 0;
         let network = if bridge { DEFAULT_BRIDGE } else { self.network() };
@@ -207,7 +210,7 @@ impl<'a> World<'a> {
     }
 
     fn disconnect(&mut self, facts: &Facts) -> Result<bool, String> {
-        let able = |c: &Container| c.shares.is_none() && !c.paused && c.attachments.len() > 1;
+        let able = |c: &Container| !c.is_guest() && !c.paused && c.attachments.len() > 1;
         let Some(container) = self.container(facts, able) else { return Ok(false) };
         let network = &container.attachments[self.rng.usize(0..container.attachments.len())];
         self.docker(&["network", "disconnect", &network.network, &container.name])
