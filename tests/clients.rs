@@ -206,7 +206,7 @@ impl<'a> Stage<'a> {
 fn run_backend(docker: &Docker, name: &str, more: &[&str]) {
     let serve = "echo well > /tmp/index.html; httpd -f -p 80 -h /tmp & server=$!; \
                  trap 'sleep 0.2; kill $server; sleep 1.8; exit 0' TERM; wait";
-    let run = ["run", "-d", "--label", netalias_testkit::LABEL, "--name", name];
+    let run = ["run", "-d", "--label", netalias_testkit::label(), "--name", name];
     let on = ["--network", "nt-clients", "--network-alias", "nt-app"];
     let image = [netalias_testkit::IMAGE, "sh", "-c", serve];
     docker.run(&[&run[..], &on, more, &image].concat());

@@ -10,7 +10,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 use netalias::source::scenario::Expected;
 use netalias_testkit::{
-    Docker, IMAGE, LABEL, OnEngine, Process, Unavailable, ask, check, kernel_port, until,
+    Docker, IMAGE, OnEngine, Process, Unavailable, ask, check, kernel_port, label, until,
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_netalias");
@@ -193,7 +193,7 @@ fn containers_die_while_they_are_looked_at(docker: &Docker) {
     let process = serve();
     let run = |n: usize| {
         let name = format!("nt-brief{n}");
-        let args = ["run", "-d", "--label", LABEL, "--name", &name, "--network", "nt-brief"];
+        let args = ["run", "-d", "--label", label(), "--name", &name, "--network", "nt-brief"];
         docker.run(&[&args[..], &["--network-alias", "nt-briefly", IMAGE, "true"]].concat());
     };
     in_parallel(20, run);
@@ -236,7 +236,7 @@ fn fifty_containers_start_at_once(docker: &Docker) {
 fn an_engine_that_comes_later_is_found(docker: &Docker) {
     docker.network(&["--subnet", "10.213.24.0/24", "nt-later"]);
     docker.sleeper(&["--name", "nt-late", "--network", "nt-later"]);
-    let folder = std::env::temp_dir().join(format!("{LABEL}-later-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("{}-later-{}", label(), std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let socket = folder.join("docker.sock");
     let url = format!("unix://{}", socket.display());
@@ -324,7 +324,7 @@ fn a_stopping_container_gets_no_new_clients(docker: &Docker) {
     // The kernel's killer gives no notice.
     let hungry = ["--memory", "8m", "--memory-swap", "8m", "--name", "nt-hungry"];
     let network = ["--network", "nt-drain", "--network-alias", "nt-h"];
-    let run = ["run", "-d", "--label", LABEL];
+    let run = ["run", "-d", "--label", label()];
     let eat = [
         IMAGE,
         "sh",

@@ -9,7 +9,7 @@ use netalias::model::{Asker, Domains, Name, Outcome, Policy, Question, RecordTyp
 use netalias::source::scenario::{Command, Dig, Expected, Line, Player, parse};
 
 use crate::ask::{ask_from, spread};
-use crate::docker::{Docker, IMAGE, LABEL};
+use crate::docker::{Docker, IMAGE, label};
 use crate::fake_engine::FakeEngine;
 use crate::process::{Process, kernel_port};
 use crate::wait::until;
@@ -322,17 +322,17 @@ fn docker_words(line: &Line) -> Result<Vec<String>, String> {
         }
         Command::Run(run) | Command::Create(run) => {
             words.truncate(words.len() - run.command.len() - 1);
-            let label = ["--label", LABEL, "--stop-timeout", "0"].map(str::to_owned);
-            words.splice(2..2, label);
+            let fixed = ["--label", label(), "--stop-timeout", "0"].map(str::to_owned);
+            words.splice(2..2, fixed);
             words.extend([IMAGE, "sleep", "3600"].map(str::to_owned));
         }
         Command::NetworkCreate(_) => {
-            words.splice(3..3, ["--label", LABEL].map(str::to_owned));
+            words.splice(3..3, ["--label", label()].map(str::to_owned));
         }
         Command::Prune(_) | Command::NetworkPrune(_) => {
             // Nothing but a test's own.
-            let label = format!("label={LABEL}");
-            words.extend(["-f", "--filter", &label].map(str::to_owned));
+            let own = format!("label={}", label());
+            words.extend(["-f", "--filter", &own].map(str::to_owned));
         }
         _ => {}
     }
@@ -372,13 +372,13 @@ mod tests {
 
     #[test]
     fn a_real_engine_gets_the_lines_with_the_tests_label() {
-        let fixed = "--label|netalias-test|--stop-timeout|0";
+        let fixed = format!("--label|{}|--stop-timeout|0", label());
         let image = "netalias-test/busybox|sleep|3600";
         let run = words("docker run -d --health-cmd 'test -e /x' busybox httpd -f");
         assert_eq!(run, Ok(format!("run|{fixed}|-d|--health-cmd|test -e /x|{image}")));
         assert_eq!(words("docker create busybox"), Ok(format!("create|{fixed}|{image}")));
         let prune = words("docker container prune");
-        assert_eq!(prune, Ok("container|prune|-f|--filter|label=netalias-test".to_owned()));
+        assert_eq!(prune, Ok(format!("container|prune|-f|--filter|label={}", label())));
         assert_eq!(words("docker rm -f a b"), Ok("rm|-f|a|b".to_owned()));
     }
 
