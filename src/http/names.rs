@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Pages;
-use crate::model::{Found, Health, Name, NameError, RecordSet, StaticSet, View};
+use crate::model::{Found, Health, Name, NameError, RecordSet, RecordType, StaticSet, View};
 
 /// What a server knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ pub(super) fn listing(pages: &Pages, name: Option<&str>) -> Result<Directory, Na
     let mut sets = pages.directory.sets(name.as_ref());
     if let Some(name) = name.as_ref().filter(|_| sets.is_empty()) {
         let policy = pages.directory.policy();
-        let lookup = pages.directory.resolve(name, &policy, &View::All);
+        let lookup = pages.directory.resolve(name, RecordType::Any, &policy, &View::All);
         if let Found::Set(set) = lookup.found {
             sets.push(set);
         }

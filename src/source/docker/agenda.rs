@@ -224,6 +224,7 @@ mod tests {
                 id: id.clone(),
                 name: "c".into(),
                 names: Vec::new(),
+                started: 0,
                 condition: crate::model::Condition::Running,
                 labels: crate::model::Labels::default(),
                 reach: crate::model::Reach::Host,

@@ -48,11 +48,16 @@ pub(super) fn told_to_stop(sent: &Sent, stop_signal: Option<&str>, started_at: &
         return false;
     }
     // Without a readable time nothing can be said.
-    let Ok(started) = OffsetDateTime::parse(started_at, &Rfc3339) else { return false };
+    let Some(started) = nanoseconds(started_at) else { return false };
     let stop = stop_signal.filter(|text| !text.is_empty()).map_or(Some(TERM), number);
     let stops = [Some(KILL), stop];
     let mut stops = stops.iter().flatten().filter_map(|signal| sent.get(signal));
-    stops.any(|at| *at > started.unix_timestamp_nanos())
+    stops.any(|at| *at > started)
+}
+
+/// A time of the engine's (RFC 3339) in nanoseconds since 1970.
+pub(super) fn nanoseconds(time: &str) -> Option<i128> {
+    OffsetDateTime::parse(time, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp_nanos)
 }
 
 /// The number of a signal, as Docker takes it: `SIGTERM`, `TERM`, `15`, `SIGRTMIN+3`.

@@ -66,6 +66,7 @@ pub(super) fn container(
         id: id.clone(),
         name: name.into(),
         names: names.valid,
+        started: signals::nanoseconds(state.started_at.as_deref().unwrap_or_default()).unwrap_or(0),
         condition: condition(&state, sent, config.stop_signal.as_deref()),
         labels: labels.answers,
         reach,

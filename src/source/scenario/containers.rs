@@ -39,6 +39,7 @@ impl Engine {
             mode,
             hostname: hostname.unwrap_or_else(|| id.short().to_owned()),
             state: State::Created,
+            started: 0,
             exit_code: 0,
             health: None,
             attachments,
@@ -153,10 +154,13 @@ impl Engine {
             }
         }
         let networks: Vec<NetworkId> = attachments.iter().map(|a| a.network.clone()).collect();
+        self.starts += 1;
+        let starts = self.starts;
         let record = self.get_mut(id)?;
         record.attachments = attachments;
         result?;
         record.state = State::Running;
+        record.started = starts;
         record.exit_code = 0;
         record.health = record.run.health_check.as_ref().map(|_| Health::Starting);
         for network in networks {

@@ -22,6 +22,8 @@ pub struct Engine {
     pub(super) ids: u64,
     /// How many containers there have been.
     pub(super) count: u64,
+    /// How many starts of containers there have been.
+    pub(super) starts: u64,
 }
 
 /// The network that `docker run` takes without `--network`.
@@ -37,6 +39,7 @@ impl Default for Engine {
             happened: Vec::new(),
             ids: 0,
             count: 0,
+            starts: 0,
         };
         let subnet = Subnet { address: Ipv4Addr::new(172, 17, 0, 0).into(), prefix: 16 };
         let name = DEFAULT_BRIDGE.to_owned();

@@ -27,6 +27,8 @@ pub struct Record {
     pub hostname: String,
     /// What it does.
     pub state: State,
+    /// How many starts there had been before its last one.
+    pub started: u64,
     /// How its last run ended.
     pub exit_code: u8,
     /// What its health check found, if it has one.
@@ -121,6 +123,7 @@ impl Record {
             id: self.id.clone(),
             name: Arc::from(self.name.as_str()),
             names: names.valid,
+            started: self.started.into(),
             condition,
             labels: labels.answers,
             reach: match &self.mode {

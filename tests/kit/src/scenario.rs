@@ -93,7 +93,6 @@ impl Subject for Core {
         let policy = self.reader.policy();
         let mut asker = Asker { address: client, v4: None, v6: None, chance: 0 };
         let name = Name::parse(&dig.name).expect("a name");
-        let lookup = self.reader.lookup(&mut asker, &name, &policy);
         let qtype = match dig.qtype.as_str() {
             "A" => RecordType::A,
             "AAAA" => RecordType::Aaaa,
@@ -103,6 +102,7 @@ impl Subject for Core {
             _ => RecordType::Other,
         };
         let code = |code: &str| Expected::Code(code.to_owned());
+        let lookup = self.reader.lookup(&mut asker, &name, qtype, &policy);
         let (zone, found) = (&lookup.zone, &lookup.found);
         let question = Question { zone, found, qtype, asker: &asker };
         match decide(&question, &policy, self.reader.is_complete()).outcome {
