@@ -307,16 +307,18 @@ fn only_these_are_new(case: &Case, addresses: Vec<IpAddr>) -> bool {
     let exists = !addresses.is_empty();
     let docker = match case.docker() {
         Verdict::Data(data) => data,
-        Verdict::NoData | Verdict::NotLocal => BTreeSet::new(),
+        Verdict::NoData | Verdict::NotLocal | Verdict::Nobody => BTreeSet::new(),
         _ => return false,
     };
     match case.netalias() {
+        // Docker has nothing to compare with for the other types.
+        Verdict::Data(_) if !is_address_type(case) => exists && case.docker() == Verdict::Nobody,
         Verdict::Data(data) => {
             let mut new = data.difference(&docker).peekable();
             let these = case.of_type(addresses);
             new.peek().is_some() && new.all(|new| these.contains(new)) && docker.is_subset(&data)
         }
-        Verdict::NoData => exists && passed_on(case),
+        Verdict::NoData => exists && (passed_on(case) || case.docker() == Verdict::Nobody),
         _ => false,
     }
 }
@@ -369,7 +371,7 @@ fn is_by_a_generated_name(case: &Case) -> bool {
 fn is_right_on_the_default_bridge(case: &Case) -> bool {
     let alone = case.docker() == Verdict::Nobody;
     let guests = case.guests(Guest::OfContainer).into_iter().chain(case.guests(Guest::OfHost));
-    if case.client.on(DEFAULT_BRIDGE).is_none() || !(alone || passed_on(case)) {
+    if case.client.on(DEFAULT_BRIDGE).is_none() {
         return false;
     }
     let addresses = case.on_default_bridge().into_iter();
@@ -377,6 +379,15 @@ fn is_right_on_the_default_bridge(case: &Case) -> bool {
         if alone { addresses.chain(guests).collect() } else { addresses.collect() };
     let exists = !addresses.is_empty();
     let expected = case.of_type(addresses);
+    let docker = match case.docker() {
+        Verdict::Nobody | Verdict::NotLocal => BTreeSet::new(),
+        // Once renamed, a container has its new name there for those who have a resolver.
+        Verdict::Data(data) => data,
+        _ => return false,
+    };
+    if !docker.is_subset(&expected) {
+        return false;
+    }
     match case.netalias() {
         Verdict::Data(data) if case.is_reverse() => is_called_on_the_default_bridge(case, &data),
         // Docker has nothing to compare with for the other types.
