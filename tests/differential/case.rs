@@ -41,8 +41,6 @@ pub(crate) type Sheet = BTreeMap<(String, &'static str), (Reply, Reply)>;
 pub(crate) enum Guest {
     /// `--network container:X`.
     OfContainer,
-    /// The same, and X was started anew: what they shared is gone.
-    LeftBehind,
     /// `--network host`.
     OfHost,
 }

@@ -53,9 +53,6 @@ pub(crate) struct Attachment {
 #[derive(Default)]
 pub(crate) struct Network {
     pub(crate) name: String,
-    pub(crate) internal: bool,
-    /// Whether it has addresses of both families.
-    pub(crate) dual: bool,
     pub(crate) subnets: Vec<String>,
     pub(crate) gateways: Vec<IpAddr>,
 }
@@ -99,12 +96,11 @@ impl Facts {
     /// The addresses on a network that lead to a container without an endpoint of its own.
     pub(crate) fn through(&self, guest: &Container, kind: Guest, network: &str) -> Vec<IpAddr> {
         match kind {
-            Guest::OfContainer | Guest::LeftBehind => {
+            Guest::OfContainer => {
                 let mut hosts = self.containers.iter().filter(|host| host.running);
                 let host = hosts.find(|host| Some(&host.id) == guest.shares.as_ref());
-                let together = (kind == Guest::OfContainer).then_some(&guest.namespace);
-                let host = host
-                    .filter(|host| together.is_none_or(|namespace| host.namespace == *namespace));
+                // Whoever is started anew leaves its guests behind in what is gone.
+                let host = host.filter(|host| host.namespace == guest.namespace);
                 let on = host.and_then(|host| host.on(network));
                 on.map(|on| on.addresses.clone()).unwrap_or_default()
             }
@@ -232,8 +228,6 @@ fn network(json: &Value) -> Network {
     let gateway = |config: &Value| text(&config["Gateway"]).parse().ok();
     Network {
         name: text(&json["Name"]),
-        internal: json["Internal"] == true,
-        dual: json["EnableIPv6"] == true,
         subnets: configs().map(|config| text(&config["Subnet"])).collect(),
         gateways: configs().filter_map(gateway).collect(),
     }

@@ -1,14 +1,14 @@
 //! Docker's resolver and netalias are asked the same from inside random containers; whatever
 //! differs must be a rule of the table in `rules`.
 //!
-//! `NETALIAS_SEED` repeats a run, `NETALIAS_DIFFERENTIAL_STEPS` makes it longer. Where no engine
-//! answers the test is ignored, and says so; with `NETALIAS_REQUIRE_DOCKER=1` it fails instead.
+//! `--seeds N` makes N runs, `NETALIAS_SEED` repeats one, `NETALIAS_DIFFERENTIAL_STEPS` makes each
+//! longer. Where no engine answers the test is ignored, and says so; with
+//! `NETALIAS_REQUIRE_DOCKER=1` it fails instead.
 #![allow(clippy::expect_used)] // A test that cannot go on ends.
 
 mod case;
 mod compare;
 mod facts;
-mod order;
 mod probe;
 mod questions;
 mod rules;
@@ -24,10 +24,12 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use netalias_testkit::{Docker, Process, Unavailable, until};
 
 use compare::{Tally, compare};
-use rules::{NOT_YET, RULES, page};
+use rules::{RULES, page};
 use world::World;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_netalias");
+/// Runs, each from a seed of its own, unless `--seeds` says otherwise.
+const SEEDS: usize = 3;
 /// Things that happen in a run of `cargo test`, which has a minute.
 const STEPS: usize = 40;
 /// From here on a run is long: more networks and containers, and every rule must be needed.
@@ -42,7 +44,8 @@ fn main() {
         probe::serve().expect("the batch is asked");
         return;
     }
-    let mut arguments = Arguments::from_args();
+    let (seeds, rest) = seeds(std::env::args().collect());
+    let mut arguments = Arguments::from_iter(rest);
     arguments.test_threads = Some(1);
     let docker = if arguments.list { Err("only listed".to_owned()) } else { ready() };
     let required = std::env::var("NETALIAS_REQUIRE_DOCKER").is_ok_and(|value| value == "1");
@@ -57,20 +60,33 @@ fn main() {
             None
         }
     };
-    let agree = Trial::test("docker_and_netalias_agree", move || {
-        let docker = docker.ok_or("no engine")?;
-        docker.clean();
-        docker_and_netalias_agree(docker).map_err(Failed::from)
-    });
-    let trials = vec![
-        Trial::test("the_page_is_the_table", the_page_is_the_table),
-        agree.with_ignored_flag(docker.is_none() && !arguments.list),
-    ];
+    let agree = |seed: u64| {
+        let trial = Trial::test(format!("docker_and_netalias_agree::seed_{seed}"), move || {
+            let docker = docker.ok_or("no engine")?;
+            docker.clean();
+            docker_and_netalias_agree(docker, seed).map_err(Failed::from)
+        });
+        trial.with_ignored_flag(docker.is_none() && !arguments.list)
+    };
+    let mut trials = vec![Trial::test("the_page_is_the_table", the_page_is_the_table)];
+    trials.extend(seeds.into_iter().map(agree));
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Some(docker) = docker {
         docker.clean();
     }
     conclusion.exit();
+}
+
+/// The seeds of the runs, and the arguments without `--seeds N`.
+fn seeds(mut arguments: Vec<String>) -> (Vec<u64>, Vec<String>) {
+    let at = arguments.iter().position(|argument| argument == "--seeds");
+    let count = at.and_then(|at| arguments.drain(at..=at + 1).nth(1)?.parse().ok());
+    let given = std::env::var("NETALIAS_SEED").ok().and_then(|text| text.parse().ok());
+    let seeds = match given {
+        Some(seed) => vec![seed],
+        None => (0..count.unwrap_or(SEEDS)).map(|_| fastrand::u64(..)).collect(),
+    };
+    (seeds, arguments)
 }
 
 fn ready() -> Result<Docker, String> {
@@ -94,11 +110,9 @@ fn the_page_is_the_table() -> Result<(), Failed> {
     if written == wanted { Ok(()) } else { Err(format!("it should be:\n{wanted}").into()) }
 }
 
-fn docker_and_netalias_agree(docker: &Docker) -> Result<(), String> {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seed = number("NETALIAS_SEED").unwrap_or_else(|| fastrand::u64(..));
-    let steps = number("NETALIAS_DIFFERENTIAL_STEPS").and_then(|steps| steps.try_into().ok());
-    let steps = steps.unwrap_or(STEPS);
+fn docker_and_netalias_agree(docker: &Docker, seed: u64) -> Result<(), String> {
+    let steps = std::env::var("NETALIAS_DIFFERENTIAL_STEPS").ok();
+    let steps = steps.and_then(|steps| steps.parse().ok()).unwrap_or(STEPS);
     println!("NETALIAS_SEED={seed} NETALIAS_DIFFERENTIAL_STEPS={steps}");
     let started = Instant::now();
     let process = serve();
@@ -166,12 +180,6 @@ fn report(tally: &Tally, started: Instant) {
     for rule in RULES {
         let uses = tally.rules.get(rule.name).copied().unwrap_or_default();
         println!("  {uses:>6} × {}", rule.name);
-    }
-    for missing in NOT_YET {
-        match tally.not_yet.get(missing.what) {
-            Some((count, first)) => println!("  {count:>6} × NOT YET {}: {first}", missing.what),
-            None => println!("       0 × NOT YET {}: can it be removed?", missing.what),
-        }
     }
 }
 

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use crate::case::{Case, DOMAIN, Facet, Guest, Verdict, netalias_verdict};
 use crate::facts::{Container, DEFAULT_BRIDGE};
-use crate::order;
 use crate::probe::Reply;
 use crate::questions::reverse;
 
@@ -21,15 +20,6 @@ pub(crate) struct Rule {
     pub(crate) applies: fn(&Case) -> bool,
     /// Why a long run may end without meeting it.
     pub(crate) rare: Option<&'static str>,
-}
-
-/// A difference that is not meant: what netalias does not do yet. Each one is a debt; where there
-/// is none the list is empty.
-pub(crate) struct NotYet {
-    /// What is missing.
-    pub(crate) what: &'static str,
-    /// Whether a question is about it.
-    pub(crate) applies: fn(&Case) -> bool,
 }
 
 /// Every difference that is meant.
@@ -158,6 +148,22 @@ pub(crate) const RULES: &[Rule] = &[
         rare: None,
     },
     Rule {
+        name: "dead-link-is-nxdomain",
+        why: "A link alias whose container has gone does not exist, whoever else has the name. \
+              Docker does not answer it from anyone else either, but passes it on.",
+        facet: Facet::Verdict,
+        applies: |case| is_denied(case) && case.is_dead_link_alias(),
+        rare: Some("links die seldom"),
+    },
+    Rule {
+        name: "default-bridge-comes-last",
+        why: "Of a client's networks the default bridge is searched last. Docker gives no names \
+              there, but to a container that was renamed, whom it then finds there first.",
+        facet: Facet::Verdict,
+        applies: is_found_beside_the_default_bridge,
+        rare: Some("only containers renamed while on the default bridge have names there"),
+    },
+    Rule {
         name: "default-bridge-has-names",
         why: "Containers on the default bridge have names like all others, and can ask. Docker \
               gives them neither names nor a resolver.",
@@ -191,34 +197,6 @@ pub(crate) const RULES: &[Rule] = &[
     },
 ];
 
-/// What is missing. Empty when netalias does all that it is meant to do.
-pub(crate) const NOT_YET: &[NotYet] = &[
-    NotYet {
-        what: "a type that the first network lacks is looked for on the next one",
-        applies: |case| is_on_several_networks(case) && case.netalias() == Verdict::NoData,
-    },
-    NotYet {
-        what: "the default bridge is searched last, since Docker never looks there",
-        applies: |case| hides_what_docker_finds(case, case.on_default_bridge()),
-    },
-    NotYet {
-        what: "names that Docker does not give are searched last: of container and host mode",
-        applies: |case| {
-            let of_containers = case.guests(Guest::OfContainer).into_iter();
-            let guests = of_containers.chain(case.guests(Guest::OfHost)).collect();
-            hides_what_docker_finds(case, guests)
-        },
-    },
-    NotYet {
-        what: "a link whose target is gone hides what else has that name",
-        applies: |case| is_positive(&case.netalias()) && case.is_dead_link_alias(),
-    },
-    NotYet {
-        what: "whoever shares with a container that was started anew is on no network any more",
-        applies: |case| only_these_are_new(case, case.guests(Guest::LeftBehind)),
-    },
-];
-
 /// The page for people: the table, one line a rule.
 pub(crate) fn page() -> String {
     let line = |rule: &Rule| format!("| `{}` | {} |\n", rule.name, rule.why);
@@ -245,15 +223,6 @@ fn is_positive(verdict: &Verdict) -> bool {
 
 fn is_own_answer(verdict: &Verdict) -> bool {
     is_positive(verdict) || *verdict == Verdict::NxDomain
-}
-
-/// The data of a name that exists.
-fn of_data(verdict: &Verdict) -> Option<BTreeSet<String>> {
-    match verdict {
-        Verdict::Data(data) => Some(data.clone()),
-        Verdict::NoData => Some(BTreeSet::new()),
-        _ => None,
-    }
 }
 
 fn passed_on(case: &Case) -> bool {
@@ -323,25 +292,6 @@ fn only_these_are_new(case: &Case, addresses: Vec<IpAddr>) -> bool {
     }
 }
 
-/// Whether several networks of the client have the name, and Docker found what it should.
-fn is_on_several_networks(case: &Case) -> bool {
-    let holders = case.holders();
-    let networks: BTreeSet<&String> = holders.iter().map(|(_, on)| &on.network).collect();
-    networks.len() > 1 && of_data(&case.docker()) == order::found(case)
-}
-
-/// Whether netalias answers with these instead of what Docker rightly found elsewhere.
-fn hides_what_docker_finds(case: &Case, these: Vec<IpAddr>) -> bool {
-    let exists = !these.is_empty();
-    let these = case.of_type(these);
-    let found = match case.netalias() {
-        Verdict::Data(data) => data.is_subset(&these),
-        Verdict::NoData => exists && these.is_empty(),
-        _ => false,
-    };
-    found && of_data(&case.docker()) == order::found(case)
-}
-
 /// Whether it is found by, or called by, a name that the engine chose.
 fn is_by_a_generated_name(case: &Case) -> bool {
     let mut addresses = Vec::new();
@@ -395,6 +345,21 @@ fn is_right_on_the_default_bridge(case: &Case) -> bool {
         Verdict::NoData if exists => expected.is_empty(),
         Verdict::NoData => alone && (has_names_below(case) || is_zone(case)),
         Verdict::NxDomain | Verdict::NotLocal => alone && !exists,
+        _ => false,
+    }
+}
+
+/// Whether Docker found a renamed container on the default bridge, and netalias found the name on
+/// another network of the client.
+fn is_found_beside_the_default_bridge(case: &Case) -> bool {
+    let on_bridge = case.of_type(case.on_default_bridge());
+    let elsewhere = case.holders().into_iter().filter(|(_, on)| on.network != DEFAULT_BRIDGE);
+    let elsewhere = elsewhere.flat_map(|(_, on)| on.addresses.iter().copied());
+    let elsewhere = case.of_type(elsewhere);
+    match (case.docker(), case.netalias()) {
+        (Verdict::Data(docker), Verdict::Data(netalias)) => {
+            docker.is_subset(&on_bridge) && netalias.is_subset(&elsewhere)
+        }
         _ => false,
     }
 }
