@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use netalias_testkit::{Docker, Process, Unavailable, until};
+use netalias_testkit::{Docker, Process, until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_netalias");
 const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
@@ -28,19 +28,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let listing = arguments.list;
-    let docker = if listing { Err(Unavailable("only listed".to_owned())) } else { Docker::ready() };
-    let required = std::env::var("NETALIAS_REQUIRE_DOCKER").is_ok_and(|value| value == "1");
-    let docker: Option<&'static Docker> = match docker {
-        Ok(docker) => Some(Box::leak(Box::new(docker))),
-        Err(Unavailable(why)) if required => {
-            eprintln!("NETALIAS_REQUIRE_DOCKER=1, but the engine cannot be used: {why}");
-            std::process::exit(1);
-        }
-        Err(Unavailable(why)) => {
-            eprintln!("SKIPPED, what real clients pick: {why}");
-            None
-        }
-    };
+    let docker = Docker::for_suite("what real clients pick", listing);
     let networks: [(&str, bool, u8); 4] = [
         ("v4_only_3_backends", false, 3),
         ("v4_only_5_backends", false, 5),
