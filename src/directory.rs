@@ -308,11 +308,8 @@ impl Reader {
                     None => continue,
                 },
             };
-            match self.linked(&reading.owner, networks.as_deref(), view) {
-                Linked::To(set) => return (zone, Found::Set(set)),
-                // The client means that container and no other of the name.
-                Linked::Gone => return (zone, Found::Nothing),
-                Linked::Not => {}
+            if let Some(set) = self.linked(&reading.owner, networks.as_deref(), view) {
+                return (zone, Found::Set(set));
             }
             match self.set(&reading.owner, networks.as_deref(), view, qtype) {
                 Some(set) if set.members.is_empty() => {
@@ -337,18 +334,18 @@ impl Reader {
     }
 
     /// What the client alone calls by this name, which Docker looks up before real names.
-    fn linked(&self, alias: &Name, networks: Option<&[NetworkId]>, view: &View) -> Linked {
+    fn linked(
+        &self,
+        alias: &Name,
+        networks: Option<&[NetworkId]>,
+        view: &View,
+    ) -> Option<Arc<RecordSet>> {
         let admitted = |network: &NetworkId| networks.is_none_or(|n| n.contains(network));
-        let mut links = view.links(alias).filter(|(network, _)| admitted(network)).peekable();
-        if links.peek().is_none() {
-            return Linked::Not;
-        }
-        let meant = links.find_map(|(network, target)| {
+        view.links(alias).filter(|(network, _)| admitted(network)).find_map(|(network, target)| {
             let sets = self.maps.names.get(target)?;
             let found = sets.iter().find(|set| set.place.network == *network);
             found.filter(|set| !set.members.is_empty()).cloned()
-        });
-        meant.map_or(Linked::Gone, Linked::To)
+        })
     }
 
     /// The networks of that name in a view.
@@ -360,7 +357,8 @@ impl Reader {
 
     /// The set of a name to answer from: in the view's order the first one with an address of the
     /// asked type, or the first one. Sets of nobody but guests (of other containers' networks, or
-    /// of the host's) come after others, as Docker does not know them, and empty ones last.
+    /// of the host's) come after others, as Docker does not know them, and empty ones last. On a
+    /// network where the name is the client's own for a container, it means no other one.
     fn set(
         &self,
         owner: &Name,
@@ -369,8 +367,11 @@ impl Reader {
         qtype: RecordType,
     ) -> Option<Arc<RecordSet>> {
         let sets = self.maps.names.get(owner)?;
-        let admitted =
-            |set: &&Arc<RecordSet>| networks.is_none_or(|n| n.contains(&set.place.network));
+        let is_link = |network: &NetworkId| view.links(owner).any(|(on, _)| on == network);
+        let admitted = |set: &&Arc<RecordSet>| {
+            let network = &set.place.network;
+            networks.is_none_or(|n| n.contains(network)) && !is_link(network)
+        };
         let lacks = |set: &RecordSet| match qtype {
             RecordType::A => set.v4.is_empty(),
             RecordType::Aaaa => set.v6.is_empty(),
@@ -384,16 +385,6 @@ impl Reader {
         let keyed = sets.iter().filter(admitted).filter_map(|set| Some((key(set)?, set)));
         keyed.min_by_key(|(key, _)| *key).map(|(_, set)| set.clone())
     }
-}
-
-/// What a client's private name leads to.
-enum Linked {
-    /// It is none.
-    Not,
-    /// These endpoints.
-    To(Arc<RecordSet>),
-    /// A container that has gone.
-    Gone,
 }
 
 impl Maps {
