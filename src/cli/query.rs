@@ -9,20 +9,31 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
 
 use super::ask_http::reachable;
-use super::table;
+use super::{as_client, table};
 use crate::config::{Config, Settings};
 use crate::dns::{Transport, ask};
+
+/// Enough look-ups to tell an even spread from an accident.
+const AS_CLIENT: u32 = 300;
 
 #[derive(clap::Args)]
 pub(super) struct QueryArgs {
     /// The name to ask for
     name: String,
-    /// The type of the question
-    #[arg(default_value = "A")]
-    r#type: String,
-    /// Ask this often, and count how often each answer came first
-    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 1)]
-    count: u32,
+    /// The type of the question [default: A; A and AAAA with --as-client]
+    r#type: Option<String>,
+    /// Ask this often, and count how often each answer came first [default: 1; 300 with
+    /// --as-client]
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    count: Option<u32>,
+    /// Also look the name up as programs do, and show which address they get to use
+    ///
+    /// That is the first address of getaddrinfo, which sorts what the server sent (RFC 6724). It
+    /// asks the servers of /etc/resolv.conf, whatever --server says, reads /etc/hosts and follows
+    /// `search`. In a static binary, as in the image, it is the resolver of the C library that
+    /// was linked in, not that of the system.
+    #[arg(long, conflicts_with = "type")]
+    as_client: bool,
     /// The server to ask [default: 127.0.0.1:1053]
     #[arg(long, value_name = "ADDR:PORT")]
     server: Option<SocketAddr>,
@@ -61,20 +72,22 @@ pub(super) async fn run(args: QueryArgs) -> anyhow::Result<bool> {
     let mut name = Name::from_ascii(&args.name)
         .with_context(|| format!("{:?} is no name to ask for", args.name))?;
     name.set_fqdn(true);
-    let qtype: RecordType = args
-        .r#type
-        .to_uppercase()
-        .parse()
-        .with_context(|| format!("{:?} is no record type", args.r#type))?;
-    if args.count == 0 {
+    let text = args.r#type.as_deref().unwrap_or("A");
+    let qtype: RecordType =
+        text.to_uppercase().parse().with_context(|| format!("{text:?} is no record type"))?;
+    let count = args.count.unwrap_or(if args.as_client { AS_CLIENT } else { 1 });
+    if count == 0 {
         bail!("-n 0 asks nothing; ask at least once");
     }
     let defaults = Settings { listen: args.listen.clone(), ..Settings::default() };
     let listen = Config::new(defaults, Settings::default(), None)?.listen;
     let server = args.server.unwrap_or_else(|| reachable(listen[0]));
+    if args.as_client {
+        return as_client::run(&args.name, &name, server, count, args.json).await;
+    }
     let mut first = BTreeMap::new();
     let mut last = None;
-    for _ in 0..args.count {
+    for _ in 0..count {
         let started = Instant::now();
         let (answer, transport) = ask(server, &name, qtype).await?;
         if let Some(record) = answer.answers.iter().find(|r| r.record_type() == qtype) {
@@ -83,7 +96,7 @@ pub(super) async fn run(args: QueryArgs) -> anyhow::Result<bool> {
         last = Some((answer, transport, started.elapsed()));
     }
     let Some((answer, transport, time)) = last else { bail!("nothing was asked") };
-    let report = report(&args, server, &answer, first);
+    let report = report(&args.name, qtype, count, server, &answer, first);
     if args.json {
         anstream::println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -93,7 +106,9 @@ pub(super) async fn run(args: QueryArgs) -> anyhow::Result<bool> {
 }
 
 fn report(
-    args: &QueryArgs,
+    name: &str,
+    qtype: RecordType,
+    count: u32,
     server: SocketAddr,
     message: &Message,
     first: BTreeMap<String, u32>,
@@ -106,9 +121,9 @@ fn report(
     });
     Report {
         server,
-        name: args.name.clone(),
-        r#type: args.r#type.to_uppercase(),
-        count: args.count,
+        name: name.to_owned(),
+        r#type: qtype.to_string(),
+        count,
         rcode: rcode(message),
         answers: answers.collect(),
         first,
