@@ -2,7 +2,8 @@
 
 use std::process::{Command, Output};
 
-/// The label of everything that a test makes; only what has it is ever removed.
+/// The label of everything that a test makes, unless its suite has one of its own; only what has
+/// it is ever removed.
 pub const LABEL: &str = "netalias-test";
 /// A busybox, made from the machine's own.
 pub const IMAGE: &str = "netalias-test/busybox";
@@ -12,19 +13,26 @@ pub const IMAGE: &str = "netalias-test/busybox";
 pub struct Unavailable(pub String);
 
 /// A real engine, made ready for one suite.
-pub struct Docker(());
+pub struct Docker {
+    label: &'static str,
+}
 
 impl Docker {
     /// An engine that answers, with the test image, and without what an aborted run left.
     pub fn ready() -> Result<Self, Unavailable> {
+        Self::ready_with(LABEL)
+    }
+
+    /// The same for a suite with a label of its own: another one beside it removes nothing of it.
+    pub fn ready_with(label: &'static str) -> Result<Self, Unavailable> {
         let version = output("docker", &["version", "--format", "{{.Server.Version}}"]);
         version.map_err(|why| Unavailable(format!("no Docker engine answers: {why}")))?;
-        let docker = Self(());
+        let docker = Self { label };
         docker.clean();
         if output("docker", &["image", "inspect", IMAGE]).is_err() {
             make_image().map_err(Unavailable)?;
         }
-        let works = output("docker", &["run", "--rm", "--label", LABEL, IMAGE, "true"]);
+        let works = output("docker", &["run", "--rm", "--label", label, IMAGE, "true"]);
         works.map_err(|why| Unavailable(format!("{IMAGE} does not run: {why}")))?;
         Ok(docker)
     }
@@ -39,18 +47,18 @@ impl Docker {
 
     /// A container with the test's label on a network, sleeping until it is stopped.
     pub fn sleeper(&self, args: &[&str]) -> String {
-        let fixed = ["run", "-d", "--label", LABEL, "--stop-timeout", "0"];
+        let fixed = ["run", "-d", "--label", self.label, "--stop-timeout", "0"];
         self.run(&[&fixed[..], args, &[IMAGE, "sleep", "3600"]].concat())
     }
 
     /// A network with the test's label.
     pub fn network(&self, args: &[&str]) -> String {
-        self.run(&[&["network", "create", "--label", LABEL][..], args].concat())
+        self.run(&[&["network", "create", "--label", self.label][..], args].concat())
     }
 
     /// Removes every container and network with the test's label.
     pub fn clean(&self) {
-        let filter = format!("label={LABEL}");
+        let filter = format!("label={}", self.label);
         let containers = self.run(&["ps", "-aq", "--filter", &filter]);
         let containers: Vec<&str> = containers.split_whitespace().collect();
         if !containers.is_empty() {
