@@ -6,7 +6,7 @@ use std::process::Command;
 /// Look-ups of a program that makes many in one process.
 const MANY: usize = 300;
 /// Look-ups of a program that makes one: a process each.
-const FEW: usize = 60;
+const FEW: usize = 30;
 
 /// A client program, ready to run.
 pub(crate) struct Program {
