@@ -9,9 +9,9 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
 use crate::model::{
-    Asker, Change, Client, Collision, ContainerId, Found, Member, Name, Network, NetworkId, Place,
-    Policy, RecordSet, Registry, Reverse, Rules, Scope, Service, StaticFound, Update, View, Zone,
-    collisions, readings,
+    Asker, Change, Client, ContainerId, Found, Member, Name, Network, NetworkId, Place, Policy,
+    RecordSet, RecordType, Registry, Reverse, Rules, Scope, Service, StaticFound, Update, View,
+    Warning, Zone, readings, warnings,
 };
 
 /// A new, empty directory: its one writer and its first reader. `sources` is how many sources
@@ -71,16 +71,18 @@ struct Maps {
 }
 
 impl Publisher {
-    /// Takes a change in and publishes the difference it makes.
-    pub fn apply(&self, change: Change) {
+    /// Takes a change in and publishes the difference it makes; whether it makes one.
+    pub fn apply(&self, change: Change) -> bool {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let updates = registry.apply(change);
-        if !updates.is_empty() {
+        let different = !updates.is_empty();
+        if different {
             self.maps.generation.fetch_add(1, Ordering::Relaxed);
         }
         for update in updates {
             self.maps.store(update);
         }
+        different
     }
 
     /// Puts another policy in force. Every question is answered by the old one or by the new one.
@@ -130,17 +132,23 @@ impl Reader {
     /// Finds what a name leads to for a client: a container sees its own networks, anybody else
     /// what the scope says. Adds to the asker what addresses it has where the answer is.
     #[must_use]
-    pub fn lookup(&self, asker: &mut Asker, name: &Name, policy: &Policy) -> Lookup {
+    pub fn lookup(
+        &self,
+        asker: &mut Asker,
+        name: &Name,
+        qtype: RecordType,
+        policy: &Policy,
+    ) -> Lookup {
         let address = asker.address.to_canonical();
         let container = self.maps.clients.get(&address).map(|client| client.clone());
         if let Some(container) = container {
-            let lookup = self.resolve(name, policy, &container.view);
+            let lookup = self.resolve(name, qtype, policy, &container.view);
             if let Found::Set(set) = &lookup.found {
                 container.introduce(asker, &set.place.network);
             }
             return lookup;
         }
-        let mut lookup = self.resolve(name, policy, &self.view_of_others(policy));
+        let mut lookup = self.resolve(name, qtype, policy, &self.view_of_others(policy));
         // The gateway's address is the host's only for those on the network.
         if let (Found::Set(set), Some(host)) = (&lookup.found, &policy.host)
             && set.members.iter().all(|member| member.through_host)
@@ -172,7 +180,7 @@ impl Reader {
     /// Finds what a name leads to in a view: the configuration's names before all others, then
     /// the name as it stands, then relative to an own domain.
     #[must_use]
-    pub fn resolve(&self, name: &Name, policy: &Policy, view: &View) -> Lookup {
+    pub fn resolve(&self, name: &Name, qtype: RecordType, policy: &Policy, view: &View) -> Lookup {
         if let Some(StaticFound::Set(set)) = policy.statics.find(name) {
             return Lookup { zone: Zone::Bare(set.owner.clone()), found: Found::Static(set) };
         }
@@ -181,10 +189,10 @@ impl Reader {
         {
             return lookup;
         }
-        let lookup = self.resolve_endpoints(name, policy, view);
+        let lookup = self.resolve_endpoints(name, qtype, policy, view);
         let empty = matches!(lookup.found, Found::Nothing | Found::Branch);
         if empty && let Some((service, name)) = Service::split(name) {
-            let below = self.resolve_endpoints(&name, policy, view);
+            let below = self.resolve_endpoints(&name, qtype, policy, view);
             if let Found::Set(set) = below.found {
                 return Lookup { zone: below.zone, found: Found::Service(service, set) };
             }
@@ -207,11 +215,11 @@ impl Reader {
         sets
     }
 
-    /// Every name that two owners claim.
+    /// What people should know about names.
     #[must_use]
-    pub fn collisions(&self) -> Vec<Collision> {
+    pub fn warnings(&self) -> Vec<Warning> {
         let networks: Vec<_> = self.maps.networks.iter().map(|n| n.name.clone()).collect();
-        collisions(&self.sets(None), &networks, &self.policy())
+        warnings(&self.sets(None), &networks, &self.policy())
     }
 
     /// Whether no entry of any kind is left.
@@ -221,15 +229,22 @@ impl Reader {
         names.is_empty() && networks.is_empty() && network_names.is_empty() && clients.is_empty()
     }
 
-    fn resolve_endpoints(&self, name: &Name, policy: &Policy, view: &View) -> Lookup {
-        let (bare_zone, bare) = self.search(name, view);
+    fn resolve_endpoints(
+        &self,
+        name: &Name,
+        qtype: RecordType,
+        policy: &Policy,
+        view: &View,
+    ) -> Lookup {
+        let (bare_zone, bare) = self.search(name, view, qtype);
         if let Found::Set(_) = bare {
             return Lookup { zone: bare_zone, found: bare };
         }
         let Some((domain, relative)) = policy.domains.split(name) else {
             return Lookup { zone: bare_zone, found: bare };
         };
-        let found = match relative.map(|relative| (self.search(&relative, view).1, relative)) {
+        let found = match relative.map(|relative| (self.search(&relative, view, qtype).1, relative))
+        {
             None => Found::Apex,
             // Below the domain a network's name is a name among others.
             Some((Found::Apex, _)) => Found::Branch,
@@ -278,12 +293,12 @@ impl Reader {
 
     /// netalias itself as an endpoint.
     fn own_set(&self, policy: &Policy, view: &View) -> Option<Arc<RecordSet>> {
-        self.set(&own_name(policy.own.as_ref()?)?, None, view)
+        self.set(&own_name(policy.own.as_ref()?)?, None, view, RecordType::Any)
     }
 
     /// Tries every reading of a name. An empty non-terminal counts only when nothing else is
     /// found: it must not hide a name on a network searched later.
-    fn search(&self, name: &Name, view: &View) -> (Zone, Found) {
+    fn search(&self, name: &Name, view: &View, qtype: RecordType) -> (Zone, Found) {
         let mut fallback = None;
         for reading in readings(name) {
             let (zone, networks) = match &reading.network {
@@ -293,10 +308,13 @@ impl Reader {
                     None => continue,
                 },
             };
-            if let Some(set) = self.linked(&reading.owner, networks.as_deref(), view) {
-                return (zone, Found::Set(set));
+            match self.linked(&reading.owner, networks.as_deref(), view) {
+                Linked::To(set) => return (zone, Found::Set(set)),
+                // The client means that container and no other of the name.
+                Linked::Gone => return (zone, Found::Nothing),
+                Linked::Not => {}
             }
-            match self.set(&reading.owner, networks.as_deref(), view) {
+            match self.set(&reading.owner, networks.as_deref(), view, qtype) {
                 Some(set) if set.members.is_empty() => {
                     fallback.get_or_insert((zone, Found::Branch));
                 }
@@ -319,18 +337,18 @@ impl Reader {
     }
 
     /// What the client alone calls by this name, which Docker looks up before real names.
-    fn linked(
-        &self,
-        alias: &Name,
-        networks: Option<&[NetworkId]>,
-        view: &View,
-    ) -> Option<Arc<RecordSet>> {
+    fn linked(&self, alias: &Name, networks: Option<&[NetworkId]>, view: &View) -> Linked {
         let admitted = |network: &NetworkId| networks.is_none_or(|n| n.contains(network));
-        view.links(alias).filter(|(network, _)| admitted(network)).find_map(|(network, target)| {
+        let mut links = view.links(alias).filter(|(network, _)| admitted(network)).peekable();
+        if links.peek().is_none() {
+            return Linked::Not;
+        }
+        let meant = links.find_map(|(network, target)| {
             let sets = self.maps.names.get(target)?;
             let found = sets.iter().find(|set| set.place.network == *network);
             found.filter(|set| !set.members.is_empty()).cloned()
-        })
+        });
+        meant.map_or(Linked::Gone, Linked::To)
     }
 
     /// The networks of that name in a view.
@@ -340,24 +358,42 @@ impl Reader {
         (!seen.is_empty()).then_some(seen)
     }
 
-    /// The first set of a name in the view's order, one with members before an empty one.
+    /// The set of a name to answer from: in the view's order the first one with an address of the
+    /// asked type, or the first one. Sets of nobody but guests (of other containers' networks, or
+    /// of the host's) come after others, as Docker does not know them, and empty ones last.
     fn set(
         &self,
         owner: &Name,
         networks: Option<&[NetworkId]>,
         view: &View,
+        qtype: RecordType,
     ) -> Option<Arc<RecordSet>> {
         let sets = self.maps.names.get(owner)?;
         let admitted =
             |set: &&Arc<RecordSet>| networks.is_none_or(|n| n.contains(&set.place.network));
-        sets.iter()
-            .filter(admitted)
-            .filter_map(|set| {
-                Some(((set.members.is_empty(), view.place(&set.place.network)?), set))
-            })
-            .min_by_key(|(key, _)| *key)
-            .map(|(_, set)| set.clone())
+        let lacks = |set: &RecordSet| match qtype {
+            RecordType::A => set.v4.is_empty(),
+            RecordType::Aaaa => set.v6.is_empty(),
+            _ => false,
+        };
+        let key = |set: &RecordSet| {
+            let guests = set.members.iter().all(|member| member.guest);
+            let place = view.place(&set.place.network)?;
+            Some((set.members.is_empty(), guests, lacks(set), place))
+        };
+        let keyed = sets.iter().filter(admitted).filter_map(|set| Some((key(set)?, set)));
+        keyed.min_by_key(|(key, _)| *key).map(|(_, set)| set.clone())
     }
+}
+
+/// What a client's private name leads to.
+enum Linked {
+    /// It is none.
+    Not,
+    /// These endpoints.
+    To(Arc<RecordSet>),
+    /// A container that has gone.
+    Gone,
 }
 
 impl Maps {

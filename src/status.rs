@@ -27,6 +27,8 @@ pub struct EngineStatus {
     pub inspects: Counter,
     /// Event streams that ended or could not be opened.
     pub lost_streams: Counter,
+    /// Changes that a list showed and no event told.
+    pub drift: Counter,
     /// Names that it gave and no DNS message can carry.
     pub invalid_names: Counter,
 }
@@ -79,6 +81,7 @@ impl Status {
                 events: Counter::default(),
                 inspects: Counter::default(),
                 lost_streams: Counter::default(),
+                drift: Counter::default(),
                 invalid_names: Counter::default(),
             })
         };
@@ -96,6 +99,11 @@ impl EngineStatus {
     /// Everything is listed, and its events are followed.
     pub fn live(&self) {
         *self.link.lock().unwrap_or_else(PoisonError::into_inner) = Link::Live;
+    }
+
+    /// Its event stream has ended, and is opened again.
+    pub fn cut(&self) {
+        self.lost_streams.increment();
     }
 
     /// It is out of reach; the first loss keeps its time until the engine is live again.

@@ -358,7 +358,9 @@ fn a_socket_without_permission_says_what_to_do() {
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o600)).expect("a socket");
     // The target folder may be closed to others, the copy is not.
     let binary = folder.join("netalias");
-    fs::copy(BINARY, &binary).expect("a copy");
+    // Not by this process: another thread's child could still have the new file open for writing
+    // when it is to be run.
+    assert!(Command::new("cp").arg(BINARY).arg(&binary).status().expect("cp").success());
     let url = format!("unix://{}", socket.display());
     let mut command = Command::new(&binary);
     command.args(["serve", "--docker", &url]).args(kernel_port());

@@ -10,7 +10,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 use netalias::source::scenario::Expected;
 use netalias_testkit::{
-    Docker, IMAGE, LABEL, OnEngine, Process, Unavailable, ask, check, kernel_port, until,
+    Docker, IMAGE, OnEngine, Process, Unavailable, ask, check, kernel_port, label, until,
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_netalias");
@@ -38,7 +38,7 @@ fn main() {
         }
     };
     let mut trials = scenarios(docker);
-    let own: [(&str, Test); 7] = [
+    let own: [(&str, Test); 8] = [
         ("a_change_is_in_the_answer_within_100_ms", a_change_is_in_the_answer_within_100_ms),
         ("two_containers_swap_addresses", two_containers_swap_addresses),
         ("containers_die_while_they_are_looked_at", containers_die_while_they_are_looked_at),
@@ -46,6 +46,7 @@ fn main() {
         ("an_engine_that_comes_later_is_found", an_engine_that_comes_later_is_found),
         ("a_paused_and_an_unhealthy_container", a_paused_and_an_unhealthy_container),
         ("every_source_of_names", every_source_of_names),
+        ("a_stopping_container_gets_no_new_clients", a_stopping_container_gets_no_new_clients),
     ];
     for (name, test) in own {
         let trial = Trial::test(name, move || {
@@ -56,6 +57,7 @@ fn main() {
         });
         trials.push(trial.with_ignored_flag(docker.is_none() && !listing));
     }
+    trials.push(forgetting(docker, required, listing));
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Some(docker) = docker {
         docker.clean();
@@ -69,6 +71,9 @@ fn scenarios(docker: Option<&'static Docker>) -> Vec<Trial> {
         .expect("tests/scenarios")
         .map(|entry| entry.expect("tests/scenarios").path())
         .collect();
+    // An engine finds out by itself who is healthy, and when.
+    files
+        .retain(|path| !std::fs::read_to_string(path).is_ok_and(|text| text.contains("\nhealth ")));
     files.sort();
     let trial = |path: std::path::PathBuf| {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -82,6 +87,46 @@ fn scenarios(docker: Option<&'static Docker>) -> Vec<Trial> {
         trial.with_ignored_flag(docker.is_none())
     };
     files.into_iter().map(trial).collect()
+}
+
+/// The engine joins a swarm and leaves it. That makes Docker's DNS forget running containers, so it
+/// is done only where Docker is required and nobody else's containers run.
+fn forgetting(docker: Option<&'static Docker>, required: bool, listing: bool) -> Trial {
+    let obstacle = docker.and_then(|docker| {
+        let swarm = docker.run(&["info", "--format", "{{.Swarm.LocalNodeState}}"]);
+        let running = docker.run(&["ps", "-q"]);
+        match (required, swarm.as_str(), running.is_empty()) {
+            (true, "inactive", true) => None,
+            (false, ..) => Some("NETALIAS_REQUIRE_DOCKER is not set".to_owned()),
+            (_, "inactive", false) => Some("containers of others run here".to_owned()),
+            (_, state, _) => Some(format!("the engine's swarm is {state}")),
+        }
+    });
+    if let Some(why) = &obstacle {
+        eprintln!("SKIPPED, an_engine_that_forgets: {why}");
+    }
+    let ignored = !listing && (docker.is_none() || obstacle.is_some());
+    let trial = Trial::test("an_engine_that_forgets", move || {
+        an_engine_that_forgets(docker.ok_or("no engine")?);
+        Ok(())
+    });
+    trial.with_ignored_flag(ignored)
+}
+
+fn an_engine_that_forgets(docker: &Docker) {
+    docker.network(&["--subnet", "10.213.28.0/24", "nt-forget"]);
+    docker.sleeper(&["--name", "nt-kept", "--network", "nt-forget", "--network-alias", "nt-k"]);
+    let process = serve();
+    let expected = vec![address_of(docker, "nt-kept", "nt-forget")];
+    assert_eq!(addresses(&process, "nt-k"), expected);
+    docker.run(&["swarm", "init", "--advertise-addr", "127.0.0.1"]);
+    docker.run(&["swarm", "leave", "--force"]);
+    let pid = docker.run(&["inspect", "--format", "{{.State.Pid}}", "nt-kept"]);
+    let inside = ["-t", &pid, "-n", BINARY, "query", "nt-k", "--server", "127.0.0.11:53"];
+    let own = Command::new("nsenter").args(inside).output().expect("nsenter");
+    println!("Docker's own DNS: {}", String::from_utf8_lossy(&own.stdout).trim());
+    assert_eq!(addresses(&process, "nt-k"), expected, "it followed the events");
+    assert_eq!(addresses(&serve(), "nt-k"), expected, "and a new one finds the container, too");
 }
 
 fn serve() -> Process {
@@ -148,7 +193,7 @@ fn containers_die_while_they_are_looked_at(docker: &Docker) {
     let process = serve();
     let run = |n: usize| {
         let name = format!("nt-brief{n}");
-        let args = ["run", "-d", "--label", LABEL, "--name", &name, "--network", "nt-brief"];
+        let args = ["run", "-d", "--label", label(), "--name", &name, "--network", "nt-brief"];
         docker.run(&[&args[..], &["--network-alias", "nt-briefly", IMAGE, "true"]].concat());
     };
     in_parallel(20, run);
@@ -191,7 +236,7 @@ fn fifty_containers_start_at_once(docker: &Docker) {
 fn an_engine_that_comes_later_is_found(docker: &Docker) {
     docker.network(&["--subnet", "10.213.24.0/24", "nt-later"]);
     docker.sleeper(&["--name", "nt-late", "--network", "nt-later"]);
-    let folder = std::env::temp_dir().join(format!("{LABEL}-later-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("{}-later-{}", label(), std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let socket = folder.join("docker.sock");
     let url = format!("unix://{}", socket.display());
@@ -236,6 +281,60 @@ fn a_paused_and_an_unhealthy_container(docker: &Docker) {
     let mut all = vec![address("nt-well"), address("nt-frozen"), address("nt-ill")];
     all.sort_unstable();
     until("all are answered", || (addresses(&process, "nt-f") == all).then_some(()));
+}
+
+/// From the stop signal on, through the whole grace period; other signals change nothing.
+fn a_stopping_container_gets_no_new_clients(docker: &Docker) {
+    docker.network(&["--subnet", "10.213.27.0/24", "nt-drain"]);
+    // Its process 1 has no handlers, so that TERM and QUIT pass by and the grace period is long.
+    let slow = ["--network", "nt-drain", "--network-alias", "nt-d", "--stop-timeout", "60"];
+    let start = |name: &str, more: &[&str]| {
+        docker.sleeper(&[&slow[..], &["--name", name], more].concat());
+        address_of(docker, name, "nt-drain")
+    };
+    let (stays, term) = (start("nt-stays", &[]), start("nt-term", &[]));
+    let quit = start("nt-quit", &["--stop-signal", "SIGQUIT"]);
+    let process = serve();
+    let answered = |addresses_wanted: &[IpAddr]| {
+        let mut wanted = addresses_wanted.to_vec();
+        wanted.sort_unstable();
+        let ((), time) =
+            until("the answer", || (addresses(&process, "nt-d") == wanted).then_some(()));
+        time
+    };
+    answered(&[stays, term, quit]);
+    for signal in ["HUP", "USR1", "CONT"] {
+        docker.run(&["kill", "-s", signal, "nt-stays"]);
+    }
+    docker.run(&["kill", "-s", "TERM", "nt-quit"]);
+    let mut stop = Command::new("docker").args(["stop", "nt-term"]).spawn().expect("docker");
+    let time = answered(&[stays, quit]);
+    assert!(stop.try_wait().expect("docker").is_none(), "it still runs, and is out after {time:?}");
+    let shown = process.get("/v1/names?name=nt-term").1;
+    assert!(shown.contains("draining"), "{shown}");
+    assert_eq!(addresses(&process, "nt-term"), [term], "its own name still leads to it");
+    docker.run(&["kill", "-s", "QUIT", "nt-quit"]);
+    answered(&[stays]);
+    docker.run(&["kill", "nt-term", "nt-quit"]);
+    stop.wait().expect("docker");
+    docker.run(&["start", "nt-term"]);
+    answered(&[stays, address_of(docker, "nt-term", "nt-drain")]);
+    docker.run(&["rm", "-f", "nt-term"]);
+    answered(&[stays]);
+    // The kernel's killer gives no notice.
+    let hungry = ["--memory", "8m", "--memory-swap", "8m", "--name", "nt-hungry"];
+    let network = ["--network", "nt-drain", "--network-alias", "nt-h"];
+    let run = ["run", "-d", "--label", label()];
+    let eat = [
+        IMAGE,
+        "sh",
+        "-c",
+        "until test -e /tmp/go; do sleep 0.05; done; x=x; while :; do x=$x$x; done",
+    ];
+    docker.run(&[&run[..], &hungry, &network, &eat].concat());
+    until("it has a name", || (addresses(&process, "nt-h").len() == 1).then_some(()));
+    docker.run(&["exec", "nt-hungry", "sh", "-c", "echo go > /tmp/go"]);
+    until("it has none", || addresses(&process, "nt-h").is_empty().then_some(()));
 }
 
 /// Links, shared and host networks, labels and exposed ports; asked by the host, and from inside.

@@ -87,7 +87,8 @@ impl Watcher {
     }
 
     fn list(&mut self, engine: &Engine) {
-        self.agenda.list(engine.everything().iter().filter_map(running));
+        let listed = engine.everything();
+        self.agenda.list(listed.iter().filter_map(running).map(|target| (target, 0)));
     }
 
     /// Looks until nothing is marked. The newest look ends first: were two looks at one target
@@ -240,10 +241,10 @@ fn an_emptied_engine_leaves_an_empty_directory() {
             }
         }
         for change in engine.everything() {
-            match target(&change) {
-                Target::Container(id) => publisher.apply(Change::ContainerGone(id)),
-                Target::Network(id) => publisher.apply(Change::NetworkGone(id)),
-            }
+            publisher.apply(match target(&change) {
+                Target::Container(id) => Change::ContainerGone(id),
+                Target::Network(id) => Change::NetworkGone(id),
+            });
         }
         prop_assert_eq!(contents(&reader), BTreeMap::new());
         prop_assert!(reader.is_empty(), "no entry is left behind");

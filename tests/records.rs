@@ -190,6 +190,13 @@ fn names_of_the_configuration_rotate_cover_and_lead_on() {
         let expected = format!("{name}. A 10.9.9.9");
         assert_eq!(records(demo.dns, name, "A"), ["NoError", &expected]);
     }
+    let mut ls = Command::new(env!("CARGO_BIN_EXE_netalias"));
+    let output = ls.args(["ls", "--http", &demo.http.to_string()]).output().expect("ls");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    let first: Vec<Vec<&str>> =
+        shown.lines().skip(1).take(4).map(|l| l.split_whitespace().collect()).collect();
+    assert_eq!(first[0], ["*.apps.test", "-", "fd00::1", "-", "record", "configured"]);
+    assert_eq!(first[1], ["alias.test", "-", "-", "record", "CNAME", "web.rr.internal"]);
     let ttls = |name: &str| -> Vec<u32> {
         let message = ask(demo.dns, name, "A").expect("an answer").message;
         message.answers.iter().map(|record| record.ttl).collect()
@@ -197,6 +204,42 @@ fn names_of_the_configuration_rotate_cover_and_lead_on() {
     assert_eq!(ttls("registry.test"), [60, 60]);
     assert_eq!(ttls("web"), [3]);
     assert_eq!(ttls("alias.test"), [3, 3]);
+}
+
+#[test]
+fn a_domain_says_how_questions_below_it_are_answered() {
+    let config = "
+[[domain]]
+name = 'rr.internal'
+[[domain]]
+name = 'one.internal'
+answers = 1
+ttl = 5
+health = 'ignore'
+[[domain]]
+name = 'sticky.internal'
+order = 'sticky'
+health = 'ignore'
+[[name]]
+name = 'web2*'
+ttl = 9
+";
+    let demo = demo("domains", config);
+    let firsts = |name: &str, count: usize| -> Vec<(usize, u32, String)> {
+        let one = |_| {
+            let message = ask(demo.dns, name, "A").expect("an answer").message;
+            let first = &message.answers[0];
+            (message.answers.len(), first.ttl, first.data.to_string())
+        };
+        (0..count).map(one).collect()
+    };
+    let answer = |count, ttl, last: u8| (count, ttl, format!("172.200.1.{last}"));
+    assert_eq!(firsts("web2.rr.internal", 1), [answer(1, 9, 3)], "a pattern says so");
+    assert_eq!(firsts("web2.one.internal", 1), [answer(1, 5, 3)], "the domain goes before it");
+    let one = firsts("web.one.internal", 4);
+    assert_eq!(one, [answer(1, 5, 2), answer(1, 5, 3), answer(1, 5, 2), answer(1, 5, 3)]);
+    let sticky = firsts("web.sticky.internal", 20);
+    assert!(sticky.iter().all(|first| *first == sticky[0]), "{sticky:?}");
 }
 
 #[test]

@@ -24,7 +24,15 @@ const HOUSE: &[Room] = &[
     Room {
         place: "src/source/",
         parts: &["model", "directory", "status", "source"],
-        dependencies: &["bollard", "fastrand", "futures_util", "thiserror", "tokio", "tracing"],
+        dependencies: &[
+            "bollard",
+            "fastrand",
+            "futures_util",
+            "thiserror",
+            "time",
+            "tokio",
+            "tracing",
+        ],
     },
     Room {
         place: "src/dns/",

@@ -40,8 +40,8 @@ pub(super) async fn run(args: LsArgs) -> anyhow::Result<bool> {
             ["NAME", "NETWORK", "ADDRESS", "CONTAINER", "FROM", "STATE"],
             &shown.flat_map(rows).collect::<Vec<_>>(),
         );
-        for collision in &directory.collisions {
-            anstream::eprintln!("warning: {collision}");
+        for warning in &directory.warnings {
+            anstream::eprintln!("warning: {warning}");
         }
     }
     Ok(args.name.is_none() || !entries.is_empty())
@@ -71,10 +71,13 @@ fn rows(entry: &NameEntry) -> Vec<[String; 6]> {
             row[0].clone_from(&entry.name);
             row[1].clone_from(&entry.network);
         }
-        for address in v4.into_iter().chain(v6) {
+        let addresses: Vec<String> = v4.into_iter().chain(v6).collect();
+        row[2] = addresses.first().cloned().unwrap_or_default();
+        rows.push(row);
+        for address in addresses.into_iter().skip(1) {
+            let mut row: [String; 6] = Default::default();
             row[2] = address;
             rows.push(row);
-            row = Default::default();
         }
     }
     rows

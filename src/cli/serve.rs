@@ -39,11 +39,11 @@ pub(super) async fn run(args: ConfigArgs) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Logs each collision once, while it lasts.
-async fn tell_collisions(directory: Reader) {
+/// Logs each warning once, while it lasts.
+async fn tell_warnings(directory: Reader) {
     let mut told = HashSet::new();
     let mut generation = None;
-    let mut pace = tokio::time::interval(COLLISIONS_PACE);
+    let mut pace = tokio::time::interval(WARNINGS_PACE);
     loop {
         pace.tick().await;
         let now = Some(directory.generation());
@@ -51,16 +51,16 @@ async fn tell_collisions(directory: Reader) {
             continue;
         }
         generation = now;
-        let collisions = directory.collisions();
-        for collision in collisions.iter().filter(|c| !told.contains(*c)).take(MAX_TOLD) {
-            tracing::warn!("two owners of one name: {collision}");
+        let warnings = directory.warnings();
+        for warning in warnings.iter().filter(|warning| !told.contains(*warning)).take(MAX_TOLD) {
+            tracing::warn!("{warning}");
         }
-        told = collisions.into_iter().collect();
+        told = warnings.into_iter().collect();
     }
 }
 
-/// Collisions are looked for at most this often: it takes a walk through all names.
-const COLLISIONS_PACE: Duration = Duration::from_secs(2);
+/// Warnings are looked for at most this often: it takes a walk through all names.
+const WARNINGS_PACE: Duration = Duration::from_secs(2);
 /// So many are logged at once; the rest is seen by `netalias ls`.
 const MAX_TOLD: usize = 20;
 
@@ -99,10 +99,10 @@ impl Server {
         Ok(Self { publisher, directory: reader, status, dns, http, stop, thread })
     }
 
-    /// Follows changes of the configuration, and tells collisions.
+    /// Follows changes of the configuration, and tells warnings.
     pub(super) fn keep_watch(&self, args: ConfigArgs, config: Config) {
         tokio::spawn(reload::follow(args, config, self.publisher.clone()));
-        tokio::spawn(tell_collisions(self.directory.clone()));
+        tokio::spawn(tell_warnings(self.directory.clone()));
     }
 
     /// Waits for SIGTERM or SIGINT (a container's process 1 has no default handlers), then lets

@@ -164,6 +164,9 @@ pub enum ConfigError {
     /// RFC 2181 section 8 ends TTLs at 2^31 - 1.
     #[error("ttl {0} is too large: at most {MAX_TTL} seconds")]
     Ttl(u32),
+    /// Two places would say how questions below it are answered.
+    #[error("domain {0} is there twice; say all of it in one place")]
+    Twice(Name),
     /// The engine named by the environment is none.
     #[error("DOCKER_HOST: {0}")]
     DockerHost(#[from] UrlError),
@@ -213,6 +216,12 @@ impl Config {
             Some(domains) => domains,
             None => vec![DEFAULT_DOMAIN.parse()?],
         };
+        let names: Vec<&Name> = domain.iter().map(|domain| &domain.name).collect();
+        if let Some((_, twice)) =
+            names.iter().enumerate().find(|(i, name)| names[..*i].contains(name))
+        {
+            return Err(ConfigError::Twice((*twice).clone()));
+        }
         let listen = first_said([flags.listen, file.listen]);
         let ttl = flags.ttl.or(file.ttl).unwrap_or_default();
         let record: Vec<Vec<StaticRecord>> =
@@ -542,6 +551,10 @@ mod tests {
             let error = Config::new(Settings::default(), file, None).unwrap_err().to_string();
             assert!(error.contains(message), "{error}");
         }
+        let twice = vec!["a.test".parse().unwrap(), "A.test".parse().unwrap()];
+        let flags = Settings { domain: twice, ..Settings::default() };
+        let error = Config::new(flags, Settings::default(), None).unwrap_err().to_string();
+        assert_eq!(error, "domain a.test is there twice; say all of it in one place");
         let file = Settings { ttl: Some(u32::MAX), ..Settings::default() };
         let error = Config::new(Settings::default(), file, None).unwrap_err();
         assert_eq!(error, ConfigError::Ttl(u32::MAX));

@@ -47,7 +47,7 @@ pub(super) fn answer(query: &Query, client: IpAddr, service: &Service) -> Answer
         // Completeness is read before the look-up: what is published in between can then only
         // turn a SERVFAIL into the truth, never a name that exists into NXDOMAIN.
         let complete = service.directory.is_complete();
-        let lookup = service.directory.lookup(&mut asker, &name, &policy);
+        let lookup = service.directory.lookup(&mut asker, &name, qtype, &policy);
         let (zone, found) = (&lookup.zone, &lookup.found);
         let question = Question { zone, found, qtype, asker: &asker };
         let Decision { outcome, ttl, reason } = decide(&question, &policy, complete);

@@ -33,10 +33,11 @@ impl fmt::Debug for Scrape {
 /// One counter of an engine: name, help, where it is.
 type EngineCounter = (&'static str, &'static str, fn(&EngineStatus) -> &Counter);
 
-const ENGINE_COUNTERS: [EngineCounter; 4] = [
+const ENGINE_COUNTERS: [EngineCounter; 5] = [
     ("engine_events", "Events read from the engine", |engine| &engine.events),
     ("engine_inspects", "Containers and networks inspected", |engine| &engine.inspects),
     ("engine_lost_streams", "Event streams that ended or failed", |engine| &engine.lost_streams),
+    ("engine_drift", "Changes that a list showed and no event told", |engine| &engine.drift),
     ("invalid_names", "Names that no DNS message can carry", |engine| &engine.invalid_names),
 ];
 
@@ -74,11 +75,12 @@ impl Collector for Scrape {
             ConstGauge::new(live).encode(family.encode_family(&label)?)?;
         }
         let sets = directory.sets(None);
+        let collisions = directory.warnings().iter().filter(|w| w.is_collision()).count();
         let endpoints: usize = sets.iter().map(|set| set.members.len()).sum();
         for (name, help, value) in [
             ("names", "Names with at least one endpoint, by network", sets.len()),
             ("name_endpoints", "Endpoints, counted once for each of their names", endpoints),
-            ("collisions", "Names that two owners claim", directory.collisions().len()),
+            ("collisions", "Names that two owners claim", collisions),
         ] {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(metric)?;

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Pages;
-use crate::model::{Found, Name, NameError, RecordSet, View};
+use crate::model::{Found, Health, Name, NameError, RecordSet, RecordType, StaticSet, View};
 
 /// What a server knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directory {
     /// All names, or those that were asked for.
     pub names: Vec<NameEntry>,
-    /// A sentence for each name that two owners claim.
-    pub collisions: Vec<String>,
+    /// A sentence for each thing to know: names that two owners claim, and the like.
+    pub warnings: Vec<String>,
 }
 
 /// One name on one network.
@@ -39,7 +39,8 @@ pub struct EndpointEntry {
     pub v4: Option<Ipv4Addr>,
     /// Its IPv6 address.
     pub v6: Option<Ipv6Addr>,
-    /// Where it has the name from: `name`, `id`, `hostname`, `label`, `alias` or `host`.
+    /// Where it has the name from: `name`, `id`, `hostname`, `label`, `alias`, `host`, or `record`
+    /// for the configuration.
     pub source: String,
     /// `running`, `healthy`, `starting`, `unhealthy` or `paused`.
     pub state: String,
@@ -50,22 +51,48 @@ pub struct EndpointEntry {
 /// All names, or those that one name can mean: unqualified, qualified, or below a domain.
 pub(super) fn listing(pages: &Pages, name: Option<&str>) -> Result<Directory, NameError> {
     let name = name.map(Name::parse).transpose()?;
-    let one_name = name.is_some();
     let mut sets = pages.directory.sets(name.as_ref());
-    if let Some(name) = name.filter(|_| sets.is_empty()) {
+    if let Some(name) = name.as_ref().filter(|_| sets.is_empty()) {
         let policy = pages.directory.policy();
-        let lookup = pages.directory.resolve(&name, &policy, &View::All);
+        let lookup = pages.directory.resolve(name, RecordType::Any, &policy, &View::All);
         if let Found::Set(set) = lookup.found {
             sets.push(set);
         }
     }
-    let collisions = pages.directory.collisions();
+    let warnings = pages.directory.warnings();
     let shown = |owner| sets.iter().any(|set| set.owner == owner);
-    let collisions = collisions.into_iter().filter(|c| !one_name || shown(c.name.clone()));
+    let warnings = warnings.into_iter().filter(|w| name.is_none() || shown(w.name.clone()));
+    let policy = pages.directory.policy();
+    let configured = policy
+        .statics
+        .sets()
+        .into_iter()
+        .filter(|(owner, _)| name.as_ref().is_none_or(|name| *owner == name.to_string()));
+    let configured = configured.map(|(owner, set)| static_entry(owner, set));
     Ok(Directory {
-        names: sets.iter().map(entry).collect(),
-        collisions: collisions.map(|collision| collision.to_string()).collect(),
+        names: configured.chain(sets.iter().map(entry)).collect(),
+        warnings: warnings.map(|warning| warning.to_string()).collect(),
     })
+}
+
+/// A name of the configuration: its records stand in the place of endpoints.
+fn static_entry(owner: String, set: &StaticSet) -> NameEntry {
+    let record = |v4, v6, state: String| EndpointEntry {
+        container: "-".to_owned(),
+        id: String::new(),
+        v4,
+        v6,
+        source: "record".to_owned(),
+        state,
+        answered: true,
+    };
+    let state = || "configured".to_owned();
+    let v4 = set.v4.addresses(Health::Ignore).into_iter().map(|v4| record(Some(v4), None, state()));
+    let v6 = set.v6.addresses(Health::Ignore).into_iter().map(|v6| record(None, Some(v6), state()));
+    let cname = set.cname.iter().map(|target| record(None, None, format!("CNAME {target}")));
+    let texts = set.texts.iter().map(|text| record(None, None, format!("TXT {text}")));
+    let endpoints = v4.chain(v6).chain(cname).chain(texts).collect();
+    NameEntry { name: owner, network: "-".to_owned(), endpoints }
 }
 
 fn entry(set: &Arc<RecordSet>) -> NameEntry {

@@ -85,6 +85,8 @@ pub struct Member {
     pub v4: Option<Ipv4Addr>,
     /// Its IPv6 address.
     pub v6: Option<Ipv6Addr>,
+    /// Whether it is reached through another container, or the host: Docker gives it no name there.
+    pub guest: bool,
     /// Whether the addresses are the host's: only who is on the network reaches it there.
     pub through_host: bool,
     /// Whether it can take clients.

@@ -17,6 +17,8 @@ pub struct Container {
     /// The names it has wherever it is, each once. The first one is what its addresses point
     /// back to.
     pub names: Vec<(Name, NameSource)>,
+    /// When it was started, by its engine's clock; only its order among others counts.
+    pub started: i128,
     /// Whether it can take clients.
     pub condition: Condition,
     /// What its labels say about it.

@@ -5,7 +5,6 @@
 
 mod change;
 mod choose;
-mod collision;
 mod decide;
 mod endpoint;
 mod engine_url;
@@ -20,10 +19,10 @@ mod selection;
 mod service;
 mod statics;
 mod view;
+mod warning;
 
 pub use change::{Change, Client, Member, Update};
 pub use choose::{Address, Asker, choose};
-pub use collision::{Clash, Collision, collisions};
 pub use decide::{Decision, Found, Outcome, Question, Reason, RecordType, Zone, decide};
 pub use endpoint::{
     Condition, Container, ContainerId, Endpoint, Labels, Link, NameSource, Network, NetworkId,
@@ -41,3 +40,4 @@ pub use selection::{Answers, Order, Overrides, Pattern, Rules, Selection, Select
 pub use service::{Service, Wanted};
 pub use statics::{StaticData, StaticError, StaticFound, StaticNames, StaticRecord, StaticSet};
 pub use view::{Scope, Sight, View};
+pub use warning::{Warning, What, warnings};

@@ -43,6 +43,13 @@ struct Standing {
     addresses: BTreeSet<(IpAddr, NetworkId)>,
 }
 
+/// By whose endpoint a container is reached.
+#[derive(Clone, Copy)]
+struct Via {
+    guest: bool,
+    host: bool,
+}
+
 /// What a change has touched, collected first so that each entry is published once.
 #[derive(Default)]
 struct Touched {
@@ -167,7 +174,12 @@ impl Registry {
 
     fn standing_of(&self, container: &Container) -> Standing {
         let through = match &container.reach {
-            Reach::SharedWith(other) => self.containers.get(other).map(|other| &other.reach),
+            // Who was started before the other one's last start is left in a network namespace
+            // that has gone.
+            Reach::SharedWith(other) => {
+                let other = self.containers.get(other);
+                other.filter(|other| other.started <= container.started).map(|other| &other.reach)
+            }
             own => Some(own),
         };
         let mut standing = Standing::default();
@@ -177,7 +189,7 @@ impl Registry {
                 for endpoint in endpoints {
                     // Aliases belong to the container that was attached.
                     let aliases = if shared { &[] } else { &endpoint.aliases[..] };
-                    standing.add(container, endpoint, aliases, false);
+                    standing.add(container, endpoint, aliases, Via { guest: shared, host: false });
                     let own = endpoint.addresses().map(|a| (a, endpoint.network.clone()));
                     standing.addresses.extend(own);
                 }
@@ -186,7 +198,7 @@ impl Registry {
                 for network in self.networks.values() {
                     let gateway = network.gateway();
                     if gateway.addresses().next().is_some() {
-                        standing.add(container, &gateway, &[], true);
+                        standing.add(container, &gateway, &[], Via { guest: true, host: true });
                     }
                 }
             }
@@ -314,13 +326,7 @@ impl Registry {
 
 impl Standing {
     /// A container under all its names at one endpoint.
-    fn add(
-        &mut self,
-        container: &Container,
-        endpoint: &Endpoint,
-        aliases: &[Name],
-        through_host: bool,
-    ) {
+    fn add(&mut self, container: &Container, endpoint: &Endpoint, aliases: &[Name], via: Via) {
         let Some(host) = container.host() else { return };
         let aliases = aliases.iter().map(|name| (name, NameSource::Alias));
         let names = container.names.iter().map(|(name, source)| (name, *source));
@@ -332,7 +338,8 @@ impl Standing {
                 source,
                 v4: endpoint.v4,
                 v6: endpoint.v6,
-                through_host,
+                guest: via.guest,
+                through_host: via.host,
                 condition: container.condition,
                 rank: container.rank(),
                 weight: container.labels.weight,
@@ -380,6 +387,7 @@ fn standing_of_host(id: &ContainerId, network: &Network) -> Standing {
             .iter()
             .filter_map(|name| Some((Name::parse(name).ok()?, NameSource::Host)))
             .collect(),
+        started: 0,
         condition: Condition::Running,
         labels: Labels::default(),
         reach: Reach::Host,
@@ -388,7 +396,7 @@ fn standing_of_host(id: &ContainerId, network: &Network) -> Standing {
     let mut standing = Standing::default();
     let gateway = network.gateway();
     if gateway.addresses().next().is_some() {
-        standing.add(&host, &gateway, &[], true);
+        standing.add(&host, &gateway, &[], Via { guest: true, host: true });
     }
     standing
 }

@@ -111,6 +111,16 @@ impl StaticNames {
         self.wildcards.get(&closest).cloned().map(StaticFound::Set)
     }
 
+    /// Every set, with `*.` in front of a wildcard's owner, by name.
+    #[must_use]
+    pub fn sets(&self) -> Vec<(String, &StaticSet)> {
+        let exact = self.exact.iter().map(|(owner, set)| (owner.to_string(), &**set));
+        let wildcards = self.wildcards.iter().map(|(owner, set)| (format!("*.{owner}"), &**set));
+        let mut sets: Vec<_> = exact.chain(wildcards).collect();
+        sets.sort_by(|a, b| a.0.cmp(&b.0));
+        sets
+    }
+
     /// The names themselves, without wildcards.
     pub fn owners(&self) -> impl Iterator<Item = &Name> {
         self.exact.keys()

@@ -69,9 +69,10 @@ impl fmt::Display for Scope {
 }
 
 impl View {
-    /// The view of a container on these networks, in the order in which Docker searches them:
-    /// networks with a way out before internal ones, those with more gateways first, then by name
-    /// (`Endpoint.Less` in libnetwork's sandbox.go).
+    /// The view of a container on these networks, in the order in which Docker searches them
+    /// (`Endpoint.Less` in libnetwork's sandbox.go): networks with a way out before internal ones,
+    /// those of both families first, then by name. Last is the default bridge, where Docker never
+    /// looks.
     #[must_use]
     pub fn of_container(mut networks: Vec<(&Network, &[Link])>) -> Self {
         let families = |network: &Network| {
@@ -81,7 +82,8 @@ impl View {
         };
         networks.sort_by_key(|(network, _)| {
             let most_first = usize::MAX - families(network);
-            (network.internal, most_first, &network.name, &network.id)
+            let default_bridge = &*network.name == "bridge";
+            (default_bridge, network.internal, most_first, &network.name, &network.id)
         });
         let mut sights: Vec<Sight> = Vec::with_capacity(networks.len());
         for (network, links) in networks {

@@ -33,6 +33,8 @@ pub struct Agenda {
     awaited: HashSet<Target>,
     /// Looks that began before the last list: what they saw may be older than it.
     older: HashSet<Target>,
+    /// What the last list said of each target, in a number.
+    fingerprints: HashMap<Target, u64>,
     /// Invalid names that were complained about, so that each is logged once.
     complaints: HashMap<Target, HashSet<String>>,
 }
@@ -48,9 +50,10 @@ impl Agenda {
     /// These exist. They are marked, and so is everything known or being looked at that is not
     /// among them; a list never removes by itself, since what it lacks may have been created
     /// after it was made.
-    pub fn list(&mut self, listed: impl IntoIterator<Item = Target>) {
-        let ours = self.known.iter().chain(&self.in_flight).cloned();
-        let all: HashSet<Target> = listed.into_iter().chain(ours).collect();
+    pub fn list(&mut self, listed: impl IntoIterator<Item = (Target, u64)>) {
+        self.fingerprints = listed.into_iter().collect();
+        let ours = self.known.iter().chain(&self.in_flight);
+        let all: HashSet<Target> = self.fingerprints.keys().chain(ours).cloned().collect();
         // Networks first: containers then find theirs known.
         let (networks, containers): (Vec<_>, Vec<_>) =
             all.iter().cloned().partition(|target| matches!(target, Target::Network(_)));
@@ -59,6 +62,30 @@ impl Agenda {
         }
         self.awaited = all;
         self.older.clone_from(&self.in_flight);
+    }
+
+    /// The same list again, later: only what it says otherwise is marked, and returned.
+    pub fn compare(&mut self, listed: impl IntoIterator<Item = (Target, u64)>) -> Vec<Target> {
+        let old = std::mem::replace(&mut self.fingerprints, listed.into_iter().collect());
+        let new = self.fingerprints.iter();
+        let differs = new.filter(|(target, print)| old.get(*target) != Some(*print));
+        let differs = differs.map(|(target, _)| target);
+        let vanished = self.known.iter().filter(|known| !self.fingerprints.contains_key(*known));
+        let marked: Vec<Target> = differs.chain(vanished).cloned().collect();
+        for target in &marked {
+            self.mark(target.clone());
+        }
+        marked
+    }
+
+    /// A look has failed for good: the next comparison of lists marks the target again.
+    pub fn give_up(&mut self, target: &Target) {
+        self.fingerprints.remove(target);
+    }
+
+    /// Everything that the last list waits for.
+    pub fn awaited(&self) -> impl Iterator<Item = &Target> {
+        self.awaited.iter()
     }
 
     /// The next target to look at now, if there is one and room for it.
@@ -178,12 +205,35 @@ mod tests {
             subnets: Vec::new(),
             gateways: Vec::new(),
         }));
-        agenda.list([target(1)]);
+        agenda.list([(target(1), 0)]);
         let network = Target::Network(NetworkId("n".into()));
         assert_eq!(agenda.next(), Some(network.clone()), "networks first");
         assert_eq!(agenda.next(), Some(target(1)));
         assert!(!agenda.settle(&network));
         assert!(agenda.settle(&target(1)));
+    }
+
+    #[test]
+    fn a_later_list_marks_only_what_it_says_otherwise() {
+        let mut agenda = Agenda::default();
+        agenda.list([(target(1), 1), (target(2), 1), (target(3), 1)]);
+        while let Some(target) = agenda.next() {
+            agenda.settle(&target);
+            let Target::Container(id) = target else { panic!("a container") };
+            agenda.learn(&Change::Container(crate::model::Container {
+                id: id.clone(),
+                name: "c".into(),
+                names: Vec::new(),
+                started: 0,
+                condition: crate::model::Condition::Running,
+                labels: crate::model::Labels::default(),
+                reach: crate::model::Reach::Host,
+                ports: [].into(),
+            }));
+        }
+        let mut marked = agenda.compare([(target(1), 1), (target(2), 2), (target(4), 1)]);
+        marked.sort_by_key(|target| format!("{target:?}"));
+        assert_eq!(marked, [target(2), target(3), target(4)]);
     }
 
     /// Found by a random history: the container had gone when the list was made, its event was

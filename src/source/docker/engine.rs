@@ -15,11 +15,12 @@ use bollard::query_parameters::{
 use futures_util::{Stream, StreamExt};
 
 use super::Target;
+use super::signals::Sent;
 use super::translate::{self, Translated};
 use crate::model::{Change, ContainerId, EngineUrl, NetworkId};
 
 /// How long one answer of the engine may take. Events have no such limit.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
 /// Events are asked for from this long ago, since the engine says "open" before it subscribes,
 /// and its clock may be a little behind ours.
 const SINCE_OVERLAP: Duration = Duration::from_secs(10);
@@ -41,6 +42,9 @@ pub enum EngineError {
     /// The engine closed the event stream.
     #[error("the engine closed the event stream")]
     StreamEnded,
+    /// The lists show changes, and the stream has not told a single event: it may be half open.
+    #[error("the event stream is silent while containers change")]
+    StreamSilent,
     /// The lists cannot be had.
     #[error("cannot list containers and networks: {}", deepest(.0))]
     List(#[source] ApiError),
@@ -58,6 +62,8 @@ pub enum EngineError {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     Target(Target),
+    /// A container was sent a signal, then, by the engine's clock in nanoseconds since 1970.
+    Signal(ContainerId, u8, i128),
     /// More than one thing, unnamed.
     Everything,
     Nothing,
@@ -88,25 +94,31 @@ impl Engine {
         events.map(|event| event.map(translate::event).map_err(EngineError::Stream))
     }
 
-    /// Every running container and every network.
-    pub(super) async fn list(&self) -> Result<Vec<Target>, EngineError> {
+    /// Every running container and every network, each with a number that is another one when what
+    /// the list says of it is different.
+    pub(super) async fn list(&self) -> Result<Vec<(Target, u64)>, EngineError> {
         let networks = self.0.list_networks(None::<ListNetworksOptions>).await;
         let containers = self.0.list_containers(None::<ListContainersOptions>).await;
         let networks = networks.map_err(EngineError::List)?.into_iter();
         let containers = containers.map_err(EngineError::List)?.into_iter();
-        let networks = networks.filter_map(|n| Some(Target::Network(NetworkId(n.id?.into()))));
-        let containers =
-            containers.filter_map(|c| Some(Target::Container(ContainerId(c.id?.into()))));
+        // A network never changes.
+        let network = |id: String| (Target::Network(NetworkId(id.into())), 0);
+        let networks = networks.filter_map(|listed| listed.id.map(network));
+        let containers = containers.filter_map(|listed| {
+            let print = translate::fingerprint(&listed);
+            Some((Target::Container(ContainerId(listed.id?.into())), print))
+        });
         Ok(networks.chain(containers).collect())
     }
 
     pub(super) async fn inspect_container(
         &self,
         id: &ContainerId,
+        sent: &Sent,
     ) -> Result<Translated, EngineError> {
         let inspect = self.0.inspect_container(&id.0, None::<InspectContainerOptions>).await;
         match inspect {
-            Ok(inspect) => Ok(translate::container(id, inspect)),
+            Ok(inspect) => Ok(translate::container(id, inspect, sent)),
             Err(source) if is_not_found(&source) => {
                 Ok(Translated { change: Change::ContainerGone(id.clone()), invalid: Vec::new() })
             }

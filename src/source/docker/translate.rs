@@ -1,19 +1,22 @@
 //! The engine's JSON, as bollard reads it, in the model's terms.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerState, EndpointSettings, EventMessage, EventMessageTypeEnum,
-    HealthStatusEnum, IpamConfig, NetworkInspect,
+    ContainerInspectResponse, ContainerState, ContainerSummary, EndpointSettings, EventMessage,
+    EventMessageTypeEnum, HealthStatusEnum, IpamConfig, NetworkInspect,
 };
 
+use super::super::labels::Spoken;
+use super::super::names::NameList;
 use super::Target;
 use super::engine::Seen;
+use super::signals::{self, Sent, told_to_stop};
 use crate::model::{
-    Change, Condition, Container, ContainerId, Endpoint, Labels, Link, Name, NameSource, Network,
-    NetworkId, Port, Reach, Subnet,
+    Change, Condition, Container, ContainerId, Endpoint, Link, Name, NameSource, Network,
+    NetworkId, Reach, Subnet,
 };
 
 /// A container as a change, and the names that had to be left out.
@@ -25,11 +28,16 @@ pub(super) struct Translated {
 
 /// Reads `GET /containers/ID/json`. Only `State.Running` says that it runs: after a crash of the
 /// daemon an exited container can still show an address.
-pub(super) fn container(id: &ContainerId, inspect: ContainerInspectResponse) -> Translated {
+pub(super) fn container(
+    id: &ContainerId,
+    inspect: ContainerInspectResponse,
+    sent: &Sent,
+) -> Translated {
     let gone = Translated { change: Change::ContainerGone(id.clone()), invalid: Vec::new() };
     let state = inspect.state.unwrap_or_default();
     let config = inspect.config.unwrap_or_default();
-    let labels = Spoken::read(config.labels.unwrap_or_default());
+    let labels = config.labels.unwrap_or_default();
+    let labels = Spoken::read(labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     if state.running != Some(true) || labels.ignore {
         return gone;
     }
@@ -43,7 +51,7 @@ pub(super) fn container(id: &ContainerId, inspect: ContainerInspectResponse) -> 
     names.add(id.short(), NameSource::ShortId);
     names.add(&hostname, NameSource::Hostname);
     labels.aliases.iter().for_each(|alias| names.add(alias, NameSource::Label));
-    let mut invalid = [names.invalid, labels.invalid].concat();
+    let mut invalid = [names.invalid, labels.invalid.clone()].concat();
     let links = host_config.links.unwrap_or_default();
     let reach = match host_config.network_mode.as_deref().unwrap_or_default() {
         "host" => Reach::Host,
@@ -58,10 +66,11 @@ pub(super) fn container(id: &ContainerId, inspect: ContainerInspectResponse) -> 
         id: id.clone(),
         name: name.into(),
         names: names.valid,
-        condition: condition(&state),
+        started: signals::nanoseconds(state.started_at.as_deref().unwrap_or_default()).unwrap_or(0),
+        condition: condition(&state, sent, config.stop_signal.as_deref()),
         labels: labels.answers,
         reach,
-        ports: ports(&config.exposed_ports.unwrap_or_default(), &labels.ports).into(),
+        ports: labels.ports(&config.exposed_ports.unwrap_or_default()),
     };
     Translated { change: Change::Container(container), invalid }
 }
@@ -91,6 +100,24 @@ fn gateway(config: &IpamConfig, has_bridge: bool) -> Option<IpAddr> {
     subnet.first_host_in(&range).filter(|_| has_bridge)
 }
 
+/// A number for what a list says of a container: state, health, names and addresses.
+pub(super) fn fingerprint(listed: &ContainerSummary) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    listed.state.map(|state| state.to_string()).hash(&mut hasher);
+    listed.names.hash(&mut hasher);
+    // "Up 3 minutes (healthy)": the time always changes.
+    let status = listed.status.as_deref().unwrap_or_default();
+    status.split_once('(').map(|(_, health)| health).hash(&mut hasher);
+    let networks = listed.network_settings.iter().filter_map(|settings| settings.networks.as_ref());
+    let mut endpoints: Vec<_> = networks
+        .flatten()
+        .map(|(name, on)| (name, &on.network_id, &on.ip_address, &on.global_ipv6_address))
+        .collect();
+    endpoints.sort_unstable();
+    endpoints.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// What an event hints at. Only its type, action and ids are read: labels of a container
 /// overwrite other attributes, so whoever starts a container could forge them.
 pub(super) fn event(event: EventMessage) -> Seen {
@@ -103,6 +130,13 @@ pub(super) fn event(event: EventMessage) -> Seen {
             Seen::Everything
         }
         Some(EventMessageTypeEnum::CONTAINER) if changes_nothing(&action) => Seen::Nothing,
+        Some(EventMessageTypeEnum::CONTAINER) if action == "kill" => {
+            let attributes = actor.attributes.unwrap_or_default();
+            // A label may forge the signal; who sets it harms no container but that one.
+            let signal = attributes.get("signal").and_then(|signal| signals::number(signal));
+            let at = i128::from(event.time_nano.unwrap_or_default());
+            Seen::Signal(ContainerId(id.into()), signal.unwrap_or_default(), at)
+        }
         Some(EventMessageTypeEnum::CONTAINER) => {
             Seen::Target(Target::Container(ContainerId(id.into())))
         }
@@ -141,7 +175,10 @@ fn changes_nothing(action: &str) -> bool {
     )
 }
 
-fn condition(state: &ContainerState) -> Condition {
+fn condition(state: &ContainerState, sent: &Sent, stop_signal: Option<&str>) -> Condition {
+    if told_to_stop(sent, stop_signal, state.started_at.as_deref().unwrap_or_default()) {
+        return Condition::Draining;
+    }
     if state.paused == Some(true) {
         return Condition::Paused;
     }
@@ -200,106 +237,6 @@ fn link(text: &str) -> Option<Link> {
     Some(Link { alias: Name::parse(alias).ok()?, target: Name::parse(target).ok()? })
 }
 
-fn ports(exposed: &[String], named: &[(String, String)]) -> Vec<Port> {
-    let mut texts: Vec<&String> =
-        exposed.iter().chain(named.iter().map(|(_, port)| port)).collect();
-    texts.sort_unstable();
-    texts.dedup();
-    let port = |text: &String| {
-        let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-        let services = named.iter().filter(|(_, port)| port == text);
-        Some(Port {
-            number: number.parse().ok()?,
-            protocol: protocol.into(),
-            services: services.filter_map(|(name, _)| Name::parse(name).ok()).collect(),
-        })
-    };
-    texts.into_iter().filter_map(port).collect()
-}
-
-/// What the labels of a container say to us.
-struct Spoken {
-    ignore: bool,
-    answers: Labels,
-    aliases: Vec<String>,
-    /// Service names with their ports, `("http", "80/tcp")`.
-    ports: Vec<(String, String)>,
-    /// Labels of ours whose value cannot be read.
-    invalid: Vec<String>,
-}
-
-impl Spoken {
-    /// A value that cannot be read is as if it was not there, but named.
-    fn read(labels: HashMap<String, String>) -> Self {
-        let mut read = Self {
-            ignore: false,
-            answers: Labels::default(),
-            aliases: Vec::new(),
-            ports: Vec::new(),
-            invalid: Vec::new(),
-        };
-        for (key, value) in labels {
-            match key.strip_prefix("netalias.") {
-                Some("ignore") => read.ignore = value == "true",
-                Some("publish-not-ready") => read.answers.publish_not_ready = value == "true",
-                Some("weight") => {
-                    let weight = value.parse().ok().filter(|weight| *weight > 0);
-                    read.answers.weight = weight.unwrap_or_else(|| read.complain(&key, &value));
-                }
-                Some("order") => read.answers.selection.order = read.parsed(&key, &value),
-                Some("answers") => read.answers.selection.answers = read.parsed(&key, &value),
-                Some("ttl") => read.answers.selection.ttl = read.parsed(&key, &value),
-                Some("health") => read.answers.selection.health = read.parsed(&key, &value),
-                Some("alias") => {
-                    let aliases = value.split(',').map(str::trim).filter(|text| !text.is_empty());
-                    read.aliases = aliases.map(str::to_owned).collect();
-                }
-                Some(key) => {
-                    let service = key.strip_prefix("port.");
-                    read.ports.extend(service.map(|service| (service.to_owned(), value)));
-                }
-                None => {}
-            }
-        }
-        read.ports.sort_unstable();
-        read
-    }
-
-    fn parsed<T: FromStr>(&mut self, key: &str, value: &str) -> Option<T> {
-        let parsed = value.parse().ok();
-        if parsed.is_none() {
-            self.invalid.push(format!("{key}={value}"));
-        }
-        parsed
-    }
-
-    /// Names a weight that is none, and gives the weight that is then in force.
-    fn complain(&mut self, key: &str, value: &str) -> u8 {
-        self.invalid.push(format!("{key}={value}"));
-        Labels::default().weight
-    }
-}
-
-/// Names in their order, each once, and the texts that are none.
-#[derive(Default)]
-struct NameList {
-    valid: Vec<(Name, NameSource)>,
-    invalid: Vec<String>,
-}
-
-impl NameList {
-    fn add(&mut self, text: &str, source: NameSource) {
-        if text.is_empty() {
-            return;
-        }
-        match Name::parse(text) {
-            Ok(name) if self.valid.iter().any(|(known, _)| *known == name) => {}
-            Ok(name) => self.valid.push((name, source)),
-            Err(_) => self.invalid.push(text.to_owned()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,7 +273,7 @@ mod tests {
     }
 
     fn translated(inspect: Value) -> Translated {
-        container(&id(), serde_json::from_value(inspect).unwrap())
+        container(&id(), serde_json::from_value(inspect).unwrap(), &Sent::new())
     }
 
     fn running(inspect: Value) -> Container {
@@ -428,6 +365,21 @@ mod tests {
     }
 
     #[test]
+    fn a_container_that_was_told_to_stop_is_draining_until_it_starts_again() {
+        let condition = |started: &str| {
+            let mut stopping = inspect();
+            stopping["State"]["StartedAt"] = json!(started);
+            let sent = Sent::from([(15, 1_795_500_000_000_000_000)]);
+            match container(&id(), serde_json::from_value(stopping).unwrap(), &sent).change {
+                Change::Container(container) => container.condition,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(condition("2026-11-24T05:00:00.5Z"), Condition::Draining);
+        assert_eq!(condition("2026-11-24T06:00:00.5Z"), Condition::Running);
+    }
+
+    #[test]
     fn links_of_the_default_bridge_stand_elsewhere() {
         let mut bridged = inspect();
         bridged["HostConfig"]["Links"] = json!(["/db1:/web1/db", format!("/{ID}:/web1/self")]);
@@ -483,6 +435,10 @@ mod tests {
         assert_eq!(network("destroy", "n1", json!({})), on_network);
         assert_eq!(network("prune", "", json!({})), Seen::Everything);
         assert_eq!(seen(json!({"Type": "image", "Action": "pull"})), Seen::Nothing);
+        let attributes = json!({"signal": "15"});
+        let actor = json!({"ID": ID, "Attributes": attributes});
+        let kill = json!({"Type": "container", "Action": "kill", "Actor": actor, "timeNano": 7});
+        assert_eq!(seen(kill), Seen::Signal(id(), 15, 7));
     }
 
     fn event_of(event: Value) -> Seen {

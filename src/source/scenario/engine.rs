@@ -1,116 +1,60 @@
 //! An engine without containers: it keeps the books as Docker does, and says what changes.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
 
-use super::parse::{Attach, Command, Create, Run, Verb};
-use crate::model::{
-    Change, Condition, Container, ContainerId, Endpoint, Labels, Name, NameSource, Network,
-    NetworkId, Reach, Subnet,
-};
+use super::books::{self, Book};
+use super::command::{Attach, Command, Create, Filter, Labels, Signal};
+use super::error::EngineError;
+use super::events::{Event, EventKind};
+use super::record::{Attachment, NetworkMode, Record};
+use crate::model::{Change, ContainerId, NetworkId, Subnet};
 
 /// The books of the engine: networks, containers and who has which address.
 #[derive(Debug)]
 pub struct Engine {
-    networks: Vec<Book>,
-    containers: BTreeMap<ContainerId, Record>,
+    pub(super) networks: Vec<Book>,
+    pub(super) containers: BTreeMap<ContainerId, Record>,
+    pub(super) names: HashMap<String, ContainerId>,
+    /// What the last command made happen.
+    pub(super) happened: Vec<Event>,
     /// Feeds the ids, so that a scenario gives the same ones each time.
-    ids: u64,
-}
-
-/// Why a command cannot be carried out, in Docker's words where it has some.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EngineError {
-    /// No container of that name or id.
-    #[error("no such container: {0}")]
-    NoContainer(String),
-    /// No network of that name.
-    #[error("network {0} not found")]
-    NoNetwork(String),
-    /// Two containers cannot share a name.
-    #[error("the container name {0:?} is already in use")]
-    NameInUse(String),
-    /// Two networks of one name would make commands ambiguous.
-    #[error("network with name {0} already exists")]
-    NetworkExists(String),
-    /// `docker network rm` of a network in use.
-    #[error("network {0} has active endpoints")]
-    NetworkInUse(String),
-    /// A range that another network has.
-    #[error("pool overlaps with other one on this address space: {0}")]
-    Overlap(String),
-    /// The address is taken.
-    #[error("address already in use: {0}")]
-    AddressInUse(IpAddr),
-    /// The address is in no range of the network.
-    #[error("no configured subnet contains the address {0}")]
-    AddressOutside(IpAddr),
-    /// Every address of the range is taken.
-    #[error("no available addresses on network {0}")]
-    Exhausted(String),
-    /// The container is attached already.
-    #[error("{0} is already attached to network {1}")]
-    Attached(String, String),
-    /// The container is not attached.
-    #[error("container {0} is not connected to network {1}")]
-    NotAttached(String, String),
-    /// The default bridge has no aliases.
-    #[error("network-scoped alias is supported only for containers in user defined networks")]
-    AliasOnBridge,
-    /// A running container is removed only by force.
-    #[error("you cannot remove a running container {0}: stop it, or use -f")]
-    Running(String),
-    /// A container that must run does not.
-    #[error("container {0} is not running")]
-    NotRunning(String),
-}
-
-#[derive(Debug)]
-struct Book {
-    network: Network,
-    range: Option<Subnet>,
-    taken: BTreeSet<IpAddr>,
-}
-
-#[derive(Debug)]
-struct Record {
-    name: String,
-    hostname: Option<String>,
-    state: State,
-    attachments: Vec<Attachment>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Running,
-    Paused,
-    Stopped,
-}
-
-#[derive(Debug)]
-struct Attachment {
-    network: NetworkId,
-    attach: Attach,
-    /// What it has while the container runs.
-    v4: Option<Ipv4Addr>,
-    v6: Option<Ipv6Addr>,
+    pub(super) ids: u64,
+    /// How many containers there have been.
+    pub(super) count: u64,
+    /// How many starts of containers there have been.
+    pub(super) starts: u64,
 }
 
 /// The network that `docker run` takes without `--network`.
-const DEFAULT_BRIDGE: &str = "bridge";
+pub(super) const DEFAULT_BRIDGE: &str = "bridge";
+const PREDEFINED: [&str; 3] = [DEFAULT_BRIDGE, "host", "none"];
 
 impl Default for Engine {
     fn default() -> Self {
-        let mut engine = Self { networks: Vec::new(), containers: BTreeMap::new(), ids: 0 };
+        let mut engine = Self {
+            networks: Vec::new(),
+            containers: BTreeMap::new(),
+            names: HashMap::new(),
+            happened: Vec::new(),
+            ids: 0,
+            count: 0,
+            starts: 0,
+        };
         let subnet = Subnet { address: Ipv4Addr::new(172, 17, 0, 0).into(), prefix: 16 };
         let name = DEFAULT_BRIDGE.to_owned();
         // The first network of an empty engine cannot clash with another one.
         let _ = engine.create(&Create { name, subnets: vec![subnet], ..Create::default() });
+        for (name, driver) in [("host", "host"), ("none", "null")] {
+            let id = NetworkId(engine.next_id().into());
+            engine.networks.push(Book::bare(id, name, driver));
+        }
+        engine.happened.clear();
         engine
     }
 }
 
+/// What is asked of the engine.
 impl Engine {
     /// Carries out a command and adds what is different now to `changes`: also when it fails,
     /// for a command that names several containers has then been carried out for some of them.
@@ -120,6 +64,7 @@ impl Engine {
         command: &Command,
         changes: &mut Vec<Change>,
     ) -> Result<(), EngineError> {
+        self.happened.clear();
         match command {
             Command::NetworkCreate(create) => changes.push(self.create(create)?),
             Command::NetworkRemove(names) => {
@@ -127,6 +72,7 @@ impl Engine {
                     changes.push(self.remove_network(name)?);
                 }
             }
+            Command::NetworkPrune(filter) => self.prune_networks(filter, changes),
             Command::Connect { container, attach } => {
                 changes.push(self.connect(container, attach)?);
             }
@@ -134,12 +80,20 @@ impl Engine {
                 changes.push(self.disconnect(network, container)?);
             }
             Command::Run(run) => changes.push(self.run(run)?),
+            Command::Create(run) => {
+                let id = self.create_container(run)?;
+                changes.push(self.change(&id));
+            }
             Command::Container(verb, containers) => {
                 for container in containers {
                     changes.push(self.lifecycle(*verb, container)?);
                 }
             }
+            Command::Prune(filter) => self.prune_containers(filter, changes),
             Command::Rename(old, new) => changes.push(self.rename(old, new)?),
+            Command::Health(container, health) => {
+                changes.push(self.set_health(container, *health)?);
+            }
             Command::Sleep(_) | Command::Dig(_) | Command::Spread { .. } => {}
         }
         Ok(())
@@ -148,180 +102,189 @@ impl Engine {
     /// Everything there is, as one would learn it from a complete list.
     #[must_use]
     pub fn everything(&self) -> Vec<Change> {
-        let networks = self.networks.iter().map(|book| Change::Network(book.network.clone()));
+        let with_addresses = self.networks.iter().filter(|book| book.has_addresses());
+        let networks = with_addresses.map(|book| Change::Network(book.network.clone()));
         networks.chain(self.containers.keys().map(|id| self.change(id))).collect()
+    }
+
+    /// What is to be said of a container now, as from an inspect.
+    #[must_use]
+    pub fn change(&self, id: &ContainerId) -> Change {
+        let shown = |record: &&Record| record.state.is_running() && !record.is_ignored();
+        match self.containers.get(id).filter(shown) {
+            Some(record) => Change::Container(record.container()),
+            None => Change::ContainerGone(id.clone()),
+        }
     }
 
     /// What is to be said of a network now, as from an inspect.
     #[must_use]
     pub fn network_change(&self, id: &NetworkId) -> Change {
-        let found = self.networks.iter().find(|book| book.network.id == *id);
-        match found {
+        match self.books().iter().find(|book| book.network.id == *id) {
             Some(book) => Change::Network(book.network.clone()),
             None => Change::NetworkGone(id.clone()),
         }
     }
 
+    /// What the last command made happen, in order, as far as it got.
+    #[must_use]
+    pub fn happened(&self) -> &[Event] {
+        &self.happened
+    }
+
+    /// Every network, `host` and `none` among them.
+    #[must_use]
+    pub fn books(&self) -> &[Book] {
+        &self.networks
+    }
+
+    /// A network by its name or id.
+    pub fn network(&self, name: &str) -> Result<&Book, EngineError> {
+        let named = |book: &&Book| *book.network.name == *name || *book.network.id.0 == *name;
+        let found = self.networks.iter().find(named);
+        found.ok_or_else(|| EngineError::NoNetwork(name.to_owned()))
+    }
+
+    /// Every container, in the order of their ids.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.containers.values()
+    }
+
+    /// A container by its name, its id or the beginning of its id, from the 12 digits on that
+    /// Docker prints.
+    pub fn record(&self, name: &str) -> Result<&Record, EngineError> {
+        if let Some(id) = self.names.get(name).or_else(|| self.by_id(name)) {
+            return self.get(id);
+        }
+        Err(EngineError::NoContainer(name.to_owned()))
+    }
+
+    fn by_id(&self, start: &str) -> Option<&ContainerId> {
+        let from = ContainerId(start.into());
+        let (id, _) = self.containers.range(from..).next()?;
+        (start.len() >= 12 && id.0.starts_with(start)).then_some(id)
+    }
+
+    pub(super) fn get(&self, id: &ContainerId) -> Result<&Record, EngineError> {
+        let missing = || EngineError::NoContainer(id.to_string());
+        self.containers.get(id).ok_or_else(missing)
+    }
+
+    pub(super) fn get_mut(&mut self, id: &ContainerId) -> Result<&mut Record, EngineError> {
+        let missing = || EngineError::NoContainer(id.to_string());
+        self.containers.get_mut(id).ok_or_else(missing)
+    }
+}
+
+/// Networks.
+impl Engine {
     fn create(&mut self, create: &Create) -> Result<Change, EngineError> {
-        if self.networks.iter().any(|book| *book.network.name == *create.name) {
+        if self.network(&create.name).is_ok() {
             return Err(EngineError::NetworkExists(create.name.clone()));
         }
         let mut subnets = create.subnets.clone();
         if !subnets.iter().any(|subnet| subnet.address.is_ipv4()) {
-            subnets.push(self.free_subnet(&create.name)?);
+            subnets.push(books::free_subnet(&self.networks, &create.name)?);
         }
-        if let Some(subnet) = subnets.iter().find(|subnet| self.overlaps(subnet)) {
+        if let Some(subnet) = subnets.iter().find(|s| books::overlaps(&self.networks, s)) {
             return Err(EngineError::Overlap(subnet.address.to_string()));
         }
-        let mut gateways = create.gateways.clone();
-        for subnet in &subnets {
-            if !gateways.iter().any(|gateway| subnet.contains(*gateway)) {
-                let range = create.range.filter(|range| subnet.contains(range.address));
-                gateways.extend(subnet.first_host_in(&range.unwrap_or(*subnet)));
-            }
-        }
-        let taken = gateways.iter().copied().collect();
-        let network = Network {
-            id: NetworkId(self.next_id().into()),
-            name: create.name.as_str().into(),
-            internal: create.internal,
-            subnets,
-            gateways,
-        };
-        self.networks.push(Book { network: network.clone(), range: create.range, taken });
-        Ok(Change::Network(network))
+        let book = Book::open(NetworkId(self.next_id().into()), create, subnets)?;
+        let change = Change::Network(book.network.clone());
+        self.happened.push(Event::network(&book, "create", None));
+        self.networks.push(book);
+        Ok(change)
     }
 
     fn remove_network(&mut self, name: &str) -> Result<Change, EngineError> {
+        if PREDEFINED.contains(&name) {
+            return Err(EngineError::Predefined(name.to_owned()));
+        }
         let id = self.network(name)?.network.id.clone();
-        let mut attachments = self.containers.values().flat_map(|c| &c.attachments);
-        if attachments.any(|a| a.network == id && (a.v4.is_some() || a.v6.is_some())) {
+        if self.is_in_use(&id) {
             return Err(EngineError::NetworkInUse(name.to_owned()));
         }
         for container in self.containers.values_mut() {
             container.attachments.retain(|attachment| attachment.network != id);
         }
+        self.tell_network(&id, "destroy", None);
         self.networks.retain(|book| book.network.id != id);
         Ok(Change::NetworkGone(id))
     }
 
-    fn run(&mut self, run: &Run) -> Result<Change, EngineError> {
-        let id = ContainerId(self.next_id().into());
-        let name = run.name.clone().unwrap_or_else(|| format!("container_{}", id.short()));
-        if self.containers.values().any(|container| container.name == name) {
-            return Err(EngineError::NameInUse(name));
-        }
-        let mut attachments = Vec::new();
-        if !matches!(run.attach.network.as_str(), "host" | "none") {
-            let network = self.network(&run.attach.network)?.network.id.clone();
-            if run.attach.network == DEFAULT_BRIDGE && !run.attach.aliases.is_empty() {
-                return Err(EngineError::AliasOnBridge);
-            }
-            let attach = run.attach.clone();
-            attachments.push(Attachment { network, attach, v4: None, v6: None });
-        }
-        let hostname = run.hostname.clone();
-        let record = Record { name, hostname, state: State::Stopped, attachments };
-        self.containers.insert(id.clone(), record);
-        match self.start(&id) {
-            Ok(()) => Ok(self.change(&id)),
-            Err(error) => {
-                self.containers.remove(&id);
-                Err(error)
-            }
-        }
+    fn is_in_use(&self, network: &NetworkId) -> bool {
+        let mut attachments = self.containers.values().flat_map(|c| &c.attachments);
+        attachments.any(|a| a.network == *network && a.addresses().next().is_some())
+    }
+
+    fn prune_networks(&mut self, filter: &Filter, changes: &mut Vec<Change>) {
+        let unused = |book: &&Book| {
+            !PREDEFINED.contains(&&*book.network.name)
+                && matches(filter, &book.labels)
+                && !self.is_in_use(&book.network.id)
+        };
+        let unused = self.networks.iter().filter(unused);
+        let names: Vec<String> = unused.map(|book| book.network.name.to_string()).collect();
+        changes.extend(names.iter().filter_map(|name| self.remove_network(name).ok()));
+        self.happened.push(Event::prune(EventKind::Network));
     }
 
     fn connect(&mut self, container: &str, attach: &Attach) -> Result<Change, EngineError> {
-        let id = self.container(container)?;
-        let network = self.network(&attach.network)?.network.id.clone();
-        let record = self.record(&id)?;
+        let record = self.record(container)?;
+        let book = self.network(&attach.network)?;
+        let (id, network) = (record.id.clone(), book.network.id.clone());
+        let running = record.state.is_running();
+        match record.mode {
+            NetworkMode::Container(_) => return Err(EngineError::SharedNetwork),
+            NetworkMode::Host => return Err(EngineError::HostNetwork),
+            NetworkMode::None => return Err(EngineError::PrivateNetwork),
+            NetworkMode::Network(_) => {}
+        }
+        match book.driver {
+            "host" => return Err(EngineError::HostNetwork),
+            "null" => return Err(EngineError::PrivateNetwork),
+            _ => {}
+        }
         if record.attachments.iter().any(|attachment| attachment.network == network) {
             let (container, network) = (record.name.clone(), attach.network.clone());
             return Err(EngineError::Attached(container, network));
         }
-        let running = record.state != State::Stopped;
-        let attach = attach.clone();
-        let mut attachment = Attachment { network, attach, v4: None, v6: None };
+        if *book.network.name == *DEFAULT_BRIDGE {
+            check_default_bridge(attach)?;
+        }
+        let mut attachment = Attachment::new(network.clone(), attach.clone());
         if running {
             self.allocate(&mut attachment)?;
+            self.tell_network(&network, "connect", Some(&id));
         }
-        self.record(&id)?.attachments.push(attachment);
+        self.get_mut(&id)?.attachments.push(attachment);
         Ok(self.change(&id))
     }
 
     fn disconnect(&mut self, network: &str, container: &str) -> Result<Change, EngineError> {
-        let id = self.container(container)?;
-        let network_id = self.network(network)?.network.id.clone();
-        let attachments = &mut self.record(&id)?.attachments;
-        let Some(at) = attachments.iter().position(|a| a.network == network_id) else {
+        let id = self.record(container)?.id.clone();
+        let book = self.network(network)?;
+        if book.driver == "host" {
+            return Err(EngineError::HostNetwork);
+        }
+        let network_id = book.network.id.clone();
+        let record = self.get_mut(&id)?;
+        let running = record.state.is_running();
+        let Some(at) = record.attachments.iter().position(|a| a.network == network_id) else {
             return Err(EngineError::NotAttached(container.to_owned(), network.to_owned()));
         };
-        let mut attachment = attachments.remove(at);
+        let mut attachment = record.attachments.remove(at);
         self.release(&mut attachment);
-        Ok(self.change(&id))
-    }
-
-    fn lifecycle(&mut self, verb: Verb, container: &str) -> Result<Change, EngineError> {
-        let id = self.container(container)?;
-        let record = self.record(&id)?;
-        let not_running = || EngineError::NotRunning(container.to_owned());
-        match (verb, record.state) {
-            (Verb::Start, State::Stopped) => self.start(&id)?,
-            (Verb::Restart, _) => {
-                self.stop(&id)?;
-                self.start(&id)?;
-            }
-            (Verb::Stop, State::Running | State::Paused) => self.stop(&id)?,
-            (Verb::Pause, State::Running) => record.state = State::Paused,
-            (Verb::Unpause, State::Paused) => record.state = State::Running,
-            (Verb::Start | Verb::Signal, _) | (Verb::Stop, State::Stopped) => {}
-            (Verb::Pause | Verb::Unpause, _) => return Err(not_running()),
-            (Verb::Remove { force: false }, State::Running | State::Paused) => {
-                return Err(EngineError::Running(container.to_owned()));
-            }
-            (Verb::Remove { .. }, _) => {
-                self.stop(&id)?;
-                self.containers.remove(&id);
-            }
+        if running {
+            // Docker 20.10 tells it twice: once as the endpoint goes, once as the command is done.
+            self.tell_network(&network_id, "disconnect", Some(&id));
+            self.tell_network(&network_id, "disconnect", Some(&id));
         }
         Ok(self.change(&id))
-    }
-
-    fn rename(&mut self, old: &str, new: &str) -> Result<Change, EngineError> {
-        let id = self.container(old)?;
-        if self.containers.values().any(|container| container.name == new) {
-            return Err(EngineError::NameInUse(new.to_owned()));
-        }
-        new.clone_into(&mut self.record(&id)?.name);
-        Ok(self.change(&id))
-    }
-
-    fn start(&mut self, id: &ContainerId) -> Result<(), EngineError> {
-        let mut attachments = std::mem::take(&mut self.record(id)?.attachments);
-        let result = attachments.iter_mut().try_for_each(|a| self.allocate(a));
-        if result.is_err() {
-            self.release_all(&mut attachments);
-        }
-        let record = self.record(id)?;
-        record.attachments = attachments;
-        if result.is_ok() {
-            record.state = State::Running;
-        }
-        result
-    }
-
-    fn stop(&mut self, id: &ContainerId) -> Result<(), EngineError> {
-        let mut attachments = std::mem::take(&mut self.record(id)?.attachments);
-        self.release_all(&mut attachments);
-        let record = self.record(id)?;
-        record.attachments = attachments;
-        record.state = State::Stopped;
-        Ok(())
     }
 
     /// Gives an attachment the address that it asks for, or the lowest free one, as Docker does.
-    fn allocate(&mut self, attachment: &mut Attachment) -> Result<(), EngineError> {
+    pub(super) fn allocate(&mut self, attachment: &mut Attachment) -> Result<(), EngineError> {
         let Some(book) = self.networks.iter_mut().find(|b| b.network.id == attachment.network)
         else {
             return Err(EngineError::NoNetwork(attachment.attach.network.clone()));
@@ -335,73 +298,41 @@ impl Engine {
                 IpAddr::V6(address) => attachment.v6 = Some(address),
             }
         }
+        attachment.plumbed = true;
         Ok(())
     }
 
-    fn release_all(&mut self, attachments: &mut [Attachment]) {
-        for attachment in attachments {
-            self.release(attachment);
-        }
-    }
-
-    fn release(&mut self, attachment: &mut Attachment) {
-        let freed = [attachment.v4.take().map(IpAddr::V4), attachment.v6.take().map(IpAddr::V6)];
+    pub(super) fn release(&mut self, attachment: &mut Attachment) {
         for book in self.networks.iter_mut().filter(|b| b.network.id == attachment.network) {
-            book.taken.retain(|address| !freed.contains(&Some(*address)));
+            attachment.addresses().for_each(|address| book.release(address));
         }
+        (attachment.v4, attachment.v6) = (None, None);
+    }
+}
+
+/// What every command needs.
+impl Engine {
+    pub(super) fn tell(&mut self, id: &ContainerId, action: &str, told: &[(&str, &str)]) {
+        let told = self.containers.get(id).map(|record| Event::container(record, action, told));
+        self.happened.extend(told);
     }
 
-    /// What is to be said of a container now, as from an inspect.
-    #[must_use]
-    pub fn change(&self, id: &ContainerId) -> Change {
-        let running = |record: &&Record| record.state != State::Stopped;
-        let Some(record) = self.containers.get(id).filter(running) else {
-            return Change::ContainerGone(id.clone());
-        };
-        let paused = record.state == State::Paused;
-        Change::Container(Container {
-            id: id.clone(),
-            name: Arc::from(record.name.as_str()),
-            names: record.names(id),
-            condition: if paused { Condition::Paused } else { Condition::Running },
-            labels: Labels::default(),
-            reach: Reach::Endpoints(record.attachments.iter().map(Attachment::endpoint).collect()),
-            ports: [].into(),
-        })
+    pub(super) fn tell_kill(&mut self, id: &ContainerId, signal: Signal) {
+        self.tell(id, "kill", &[("signal", &signal.0.to_string())]);
     }
 
-    fn container(&self, name: &str) -> Result<ContainerId, EngineError> {
-        let named = |(id, record): &(&ContainerId, &Record)| {
-            record.name == name || (name.len() >= 12 && id.0.starts_with(name))
-        };
-        let found = self.containers.iter().find(named).map(|(id, _)| id.clone());
-        found.ok_or_else(|| EngineError::NoContainer(name.to_owned()))
-    }
-
-    fn record(&mut self, id: &ContainerId) -> Result<&mut Record, EngineError> {
-        let missing = || EngineError::NoContainer(id.to_string());
-        self.containers.get_mut(id).ok_or_else(missing)
-    }
-
-    fn network(&self, name: &str) -> Result<&Book, EngineError> {
-        let found = self.networks.iter().find(|book| *book.network.name == *name);
-        found.ok_or_else(|| EngineError::NoNetwork(name.to_owned()))
-    }
-
-    fn overlaps(&self, subnet: &Subnet) -> bool {
-        let mut others = self.networks.iter().flat_map(|book| &book.network.subnets);
-        others.any(|other| other.contains(subnet.address) || subnet.contains(other.address))
-    }
-
-    /// The first of Docker's default pools that is free: 172.18.0.0/16 and on.
-    fn free_subnet(&self, network: &str) -> Result<Subnet, EngineError> {
-        let pool = |second| Subnet { address: Ipv4Addr::new(172, second, 0, 0).into(), prefix: 16 };
-        let free = (18..=31).map(pool).find(|subnet| !self.overlaps(subnet));
-        free.ok_or_else(|| EngineError::Exhausted(network.to_owned()))
+    pub(super) fn tell_network(
+        &mut self,
+        id: &NetworkId,
+        action: &str,
+        container: Option<&ContainerId>,
+    ) {
+        let book = self.networks.iter().find(|book| book.network.id == *id);
+        self.happened.extend(book.map(|book| Event::network(book, action, container)));
     }
 
     /// 64 hexadecimal digits, different in the first twelve (the constants are `splitmix64`'s).
-    fn next_id(&mut self) -> String {
+    pub(super) fn next_id(&mut self) -> String {
         self.ids = self.ids.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut x = self.ids;
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -410,65 +341,20 @@ impl Engine {
     }
 }
 
-impl Book {
-    fn take(&mut self, subnet: Subnet, wish: Option<IpAddr>) -> Result<IpAddr, EngineError> {
-        if let Some(wish) = wish {
-            if !subnet.contains(wish) {
-                return Err(EngineError::AddressOutside(wish));
-            }
-            if !self.taken.insert(wish) {
-                return Err(EngineError::AddressInUse(wish));
-            }
-            return Ok(wish);
-        }
-        let range = self.range.filter(|range| subnet.contains(range.address)).unwrap_or(subnet);
-        let first = u128::from(range.address == subnet.address);
-        let hosts =
-            (first..).map_while(|n| range.host(n)).filter(|host| !subnet.is_broadcast(*host));
-        let Some(free) = hosts.into_iter().find(|host| !self.taken.contains(host)) else {
-            return Err(EngineError::Exhausted(self.network.name.to_string()));
-        };
-        self.taken.insert(free);
-        Ok(free)
+/// What the default bridge, `host`, `none` and another container's network cannot give.
+pub(super) fn check_default_bridge(attach: &Attach) -> Result<(), EngineError> {
+    if !attach.aliases.is_empty() {
+        return Err(EngineError::AliasOnBridge);
     }
+    if attach.v4.is_some() || attach.v6.is_some() {
+        return Err(EngineError::AddressOnBridge);
+    }
+    Ok(())
 }
 
-impl Record {
-    /// The names it has wherever it is.
-    fn names(&self, id: &ContainerId) -> Vec<(Name, NameSource)> {
-        let own = [(self.name.as_str(), NameSource::Name), (id.short(), NameSource::ShortId)];
-        let hostname = self.hostname.as_deref().map(|name| (name, NameSource::Hostname));
-        let mut names: Vec<(Name, NameSource)> = Vec::new();
-        for (text, source) in own.into_iter().chain(hostname) {
-            if let Ok(name) = Name::parse(text)
-                && names.iter().all(|(known, _)| *known != name)
-            {
-                names.push((name, source));
-            }
-        }
-        names
-    }
-}
-
-impl Attachment {
-    fn endpoint(&self) -> Endpoint {
-        Endpoint {
-            network: self.network.clone(),
-            v4: self.v4,
-            v6: self.v6,
-            aliases: distinct(self.attach.aliases.iter().map(String::as_str)),
-            links: Vec::new(),
-        }
-    }
-}
-
-/// The texts that are names, each once.
-fn distinct<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<Name> {
-    let mut names = Vec::new();
-    for name in texts.filter_map(|text| Name::parse(text).ok()) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
+/// Whether something has each of these labels.
+pub(super) fn matches(filter: &Filter, labels: &Labels) -> bool {
+    filter.iter().all(|(key, value)| {
+        labels.get(key).is_some_and(|have| value.as_ref().is_none_or(|value| value == have))
+    })
 }

@@ -1,15 +1,29 @@
 //! The scenario source: plays docker commands without an engine, for the demo and the tests.
 //!
-//! `parse` reads the language, `engine` is the engine that the commands change; both are pure.
+//! `command` is what a line can say, `parse` reads it from `words`, `engine` carries it out: it
+//! has the `books` of its networks, a `record` of each of its `containers`, and tells `events` as
+//! a real one would. All are pure.
 
+mod books;
+mod command;
+mod containers;
 mod engine;
+mod error;
+mod events;
 mod parse;
+mod record;
 mod words;
 
-pub use engine::{Engine, EngineError};
-pub use parse::{
-    Attach, Command, Create, Dig, Expected, Line, Run, ScenarioError, Verb, parse, parse_line,
+pub use books::Book;
+pub use command::{
+    Attach, Command, Create, Dig, Expected, Filter, Health, Labels, Line, Link, Port, Run, Signal,
+    Verb,
 };
+pub use engine::Engine;
+pub use error::EngineError;
+pub use events::{Event, EventKind};
+pub use parse::{ScenarioError, parse, parse_line};
+pub use record::{Attachment, NetworkMode, Record, State};
 
 use crate::directory::Publisher;
 

@@ -1,11 +1,12 @@
 //! The scenario language: the docker and dig commands that a user types, one a line.
 
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use super::command::{
+    Attach, Command, Create, Dig, Expected, Filter, Health, Labels, Line, Port, Run, Signal, Verb,
+};
 use super::words::{Fault, Flag, Flags, Word, Words, bare, is_arrow, with_value};
-use crate::model::{Name, Subnet};
+use crate::model::Name;
 
 /// Reads a whole scenario. `file` is what errors call it.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Line>, ScenarioError> {
@@ -26,144 +27,9 @@ pub fn parse_line(file: &str, number: usize, text: &str) -> Result<Option<Line>,
     if words.rest.is_empty() {
         return Ok(None);
     }
+    let texts = words.rest.iter().map(|word| word.text.clone()).collect();
     let command = command(&mut words).map_err(at)?;
-    Ok(Some(Line { number, text: text.trim().to_owned(), command }))
-}
-
-/// A line with its command.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Line {
-    /// Counted from one.
-    pub number: usize,
-    /// The line as it was written.
-    pub text: String,
-    /// What it says.
-    pub command: Command,
-}
-
-/// What a line says.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Command {
-    /// `docker network create [--subnet S]… [--ip-range R] [--gateway G]… [--internal] NAME`
-    NetworkCreate(Create),
-    /// `docker network rm NAME…`
-    NetworkRemove(Vec<String>),
-    /// `docker network connect [--alias A]… [--ip A] [--ip6 A] NETWORK CONTAINER`
-    Connect {
-        /// The container's name or id.
-        container: String,
-        /// What it is attached with.
-        attach: Attach,
-    },
-    /// `docker network disconnect [-f] NETWORK CONTAINER`
-    Disconnect {
-        /// The network's name.
-        network: String,
-        /// The container's name or id.
-        container: String,
-    },
-    /// `docker run [-dit] [--name N] [--net N] [--net-alias A]… [--ip A] [-h H] IMAGE [COMMAND]…`
-    Run(Run),
-    /// `docker start|stop|kill|restart|pause|unpause|rm CONTAINER…`
-    Container(Verb, Vec<String>),
-    /// `docker rename OLD NEW`
-    Rename(String, String),
-    /// `sleep SECONDS`
-    Sleep(Duration),
-    /// `[docker exec CONTAINER] dig NAME [TYPE] → EXPECTED`
-    Dig(Dig),
-    /// `netalias query NAME [TYPE] -n COUNT → ADDRESS=TIMES…`: how often each came first.
-    Spread {
-        /// The question.
-        dig: Dig,
-        /// How often it is asked.
-        count: usize,
-        /// Each address with how often it came first.
-        expected: Vec<(IpAddr, usize)>,
-    },
-}
-
-/// A network to be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Create {
-    /// Its name.
-    pub name: String,
-    /// Its ranges; none lets the engine choose.
-    pub subnets: Vec<Subnet>,
-    /// Where addresses are taken from, if not the whole subnet.
-    pub range: Option<Subnet>,
-    /// Addresses that are not given away.
-    pub gateways: Vec<IpAddr>,
-    /// Without a way out.
-    pub internal: bool,
-}
-
-/// How a container is attached to a network.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attach {
-    /// The network's name.
-    pub network: String,
-    /// Its names there, beside its own.
-    pub aliases: Vec<String>,
-    /// The address it asks for.
-    pub v4: Option<Ipv4Addr>,
-    /// The IPv6 address it asks for.
-    pub v6: Option<Ipv6Addr>,
-}
-
-/// A container to be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Run {
-    /// Its name; none lets the engine choose.
-    pub name: Option<String>,
-    /// Its hostname; none is the short id.
-    pub hostname: Option<String>,
-    /// Its first network.
-    pub attach: Attach,
-}
-
-/// What is done to a container that exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// `docker start`
-    Start,
-    /// `docker stop`, and `docker kill` with a signal that ends it
-    Stop,
-    /// `docker restart`
-    Restart,
-    /// `docker pause`
-    Pause,
-    /// `docker unpause`
-    Unpause,
-    /// `docker rm`, which needs `-f` for a running one
-    Remove {
-        /// `-f`
-        force: bool,
-    },
-    /// `docker kill -s HUP` and the like, which end nothing
-    Signal,
-}
-
-/// A question and its answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dig {
-    /// The container that asks; none is the host.
-    pub client: Option<String>,
-    /// The name, as written.
-    pub name: String,
-    /// `A` or another type, as written.
-    pub qtype: String,
-    /// The answer.
-    pub expected: Expected,
-}
-
-/// The answer that a `dig` line expects.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// These addresses in this order.
-    Addresses(Vec<IpAddr>),
-    /// `DATA` (other than addresses), `NODATA`, `NXDOMAIN`, `SERVFAIL` or `REFUSED`.
-    Code(String),
+    Ok(Some(Line { number, text: text.trim().to_owned(), words: texts, command }))
 }
 
 /// A line that cannot be read, or that the engine cannot carry out.
@@ -185,11 +51,16 @@ const CREATE_FLAGS: &[Flag] = &[
     with_value(&["--ip-range"]),
     with_value(&["--gateway"]),
     with_value(&["--driver", "-d"]),
+    with_value(&["--label"]),
     bare(&["--internal"]),
     bare(&["--ipv6"]),
 ];
-const CONNECT_FLAGS: &[Flag] =
-    &[with_value(&["--alias"]), with_value(&["--ip"]), with_value(&["--ip6"])];
+const CONNECT_FLAGS: &[Flag] = &[
+    with_value(&["--alias"]),
+    with_value(&["--link"]),
+    with_value(&["--ip"]),
+    with_value(&["--ip6"]),
+];
 const RUN_FLAGS: &[Flag] = &[
     with_value(&["--name"]),
     with_value(&["--hostname", "-h"]),
@@ -197,6 +68,18 @@ const RUN_FLAGS: &[Flag] = &[
     with_value(&["--network-alias", "--net-alias"]),
     with_value(&["--ip"]),
     with_value(&["--ip6"]),
+    with_value(&["--label", "-l"]),
+    with_value(&["--link"]),
+    with_value(&["--expose"]),
+    with_value(&["--publish", "-p"]),
+    with_value(&["--health-cmd"]),
+    with_value(&["--health-interval"]),
+    with_value(&["--health-timeout"]),
+    with_value(&["--health-retries"]),
+    with_value(&["--health-start-period"]),
+    with_value(&["--stop-signal"]),
+    with_value(&["--stop-timeout"]),
+    with_value(&["--restart"]),
     bare(&["--detach", "-d"]),
     bare(&["--interactive", "-i"]),
     bare(&["--tty", "-t"]),
@@ -204,11 +87,14 @@ const RUN_FLAGS: &[Flag] = &[
 const FORCE_FLAGS: &[Flag] = &[bare(&["--force", "-f"])];
 const STOP_FLAGS: &[Flag] = &[with_value(&["--time", "-t"])];
 const KILL_FLAGS: &[Flag] = &[with_value(&["--signal", "-s"])];
+const PRUNE_FLAGS: &[Flag] = &[bare(&["--force", "-f"]), with_value(&["--filter"])];
 const QUERY_FLAGS: &[Flag] = &[with_value(&["--count", "-n"])];
 
-const COMMANDS: &str = "docker, dig, netalias query or sleep";
+const COMMANDS: &str = "docker, dig, netalias query, health or sleep";
 const DOCKER_COMMANDS: &str = "network create, network rm, network connect, network disconnect, \
-     run, start, stop, kill, restart, pause, unpause, rename, rm or exec";
+     network prune, run, create, start, stop, kill, restart, pause, unpause, rename, rm, \
+     container prune or exec";
+const RESTART: &str = "no, always, unless-stopped or on-failure[:TIMES]";
 
 fn command(words: &mut Words) -> Result<Command, Fault> {
     let word = words.next(COMMANDS)?;
@@ -216,6 +102,13 @@ fn command(words: &mut Words) -> Result<Command, Fault> {
         "docker" => docker(words),
         "dig" => dig(words, None),
         "netalias" => spread(words),
+        "health" => {
+            let container = words.next("a container")?.text;
+            let health = words.next("healthy, unhealthy or starting")?;
+            let health: Health = health.parse("healthy, unhealthy or starting")?;
+            words.end()?;
+            Ok(Command::Health(container, health))
+        }
         "sleep" => {
             let word = words.next("how many seconds")?;
             let seconds: f64 = word.parse("a number of seconds")?;
@@ -228,53 +121,49 @@ fn command(words: &mut Words) -> Result<Command, Fault> {
 
 fn docker(words: &mut Words) -> Result<Command, Fault> {
     let word = words.next(DOCKER_COMMANDS)?;
-    let force = |flags: &Flags| flags.has("--force");
-    Ok(match word.text.as_str() {
+    let verb = match word.text.as_str() {
         "network" => return network(words),
-        "run" => return run(words),
+        "container" => {
+            words.keyword("prune")?;
+            return Ok(Command::Prune(prune(words)?));
+        }
+        "run" => return Ok(Command::Run(run(words)?)),
+        "create" => return Ok(Command::Create(run(words)?)),
         "exec" => {
             let client = words.next("a container")?.text;
-            let dig_word = words.next("dig")?;
-            if dig_word.text != "dig" {
-                return Err(dig_word.fault("dig"));
-            }
+            words.keyword("dig")?;
             return dig(words, Some(client));
-        }
-        "start" => Command::Container(Verb::Start, Flags::read(words, &[])?.some("a container")?),
-        "stop" => {
-            Command::Container(Verb::Stop, Flags::read(words, STOP_FLAGS)?.some("a container")?)
-        }
-        "restart" => {
-            Command::Container(Verb::Restart, Flags::read(words, STOP_FLAGS)?.some("a container")?)
-        }
-        "kill" => {
-            let flags = Flags::read(words, KILL_FLAGS)?;
-            let signal = flags.value("--signal").map_or("KILL", |word| word.text.as_str());
-            let ends = matches!(
-                signal.trim_start_matches("SIG"),
-                "KILL" | "TERM" | "INT" | "QUIT" | "9" | "15" | "2" | "3"
-            );
-            let verb = if ends { Verb::Stop } else { Verb::Signal };
-            Command::Container(verb, flags.some("a container")?)
-        }
-        "pause" => Command::Container(Verb::Pause, Flags::read(words, &[])?.some("a container")?),
-        "unpause" => {
-            Command::Container(Verb::Unpause, Flags::read(words, &[])?.some("a container")?)
-        }
-        "rm" => {
-            let flags = Flags::read(words, FORCE_FLAGS)?;
-            Command::Container(Verb::Remove { force: force(&flags) }, flags.some("a container")?)
         }
         "rename" => {
             let [old, new] = Flags::read(words, &[])?.exactly(["a container", "its new name"])?;
-            Command::Rename(old, new)
+            return Ok(Command::Rename(old, new));
         }
+        "start" => Verb::Start,
+        "stop" => Verb::Stop,
+        "restart" => Verb::Restart,
+        "kill" => Verb::Kill(Signal::KILL),
+        "pause" => Verb::Pause,
+        "unpause" => Verb::Unpause,
+        "rm" => Verb::Remove { force: false },
         _ => return Err(word.fault(DOCKER_COMMANDS)),
-    })
+    };
+    let known = match verb {
+        Verb::Stop | Verb::Restart => STOP_FLAGS,
+        Verb::Kill(_) => KILL_FLAGS,
+        Verb::Remove { .. } => FORCE_FLAGS,
+        Verb::Start | Verb::Pause | Verb::Unpause => &[],
+    };
+    let flags = Flags::read(words, known)?;
+    let verb = match verb {
+        Verb::Kill(_) => Verb::Kill(signal(&flags, "--signal")?.unwrap_or(Signal::KILL)),
+        Verb::Remove { .. } => Verb::Remove { force: flags.has("--force") },
+        other => other,
+    };
+    Ok(Command::Container(verb, flags.some("a container")?))
 }
 
 fn network(words: &mut Words) -> Result<Command, Fault> {
-    const WHAT: &str = "create, rm, connect or disconnect";
+    const WHAT: &str = "create, rm, connect, disconnect or prune";
     let word = words.next(WHAT)?;
     match word.text.as_str() {
         "create" => {
@@ -286,6 +175,7 @@ fn network(words: &mut Words) -> Result<Command, Fault> {
                 range: flags.value("--ip-range").map(Word::subnet).transpose()?,
                 gateways: flags.parsed("--gateway", "an address")?,
                 internal: flags.has("--internal"),
+                labels: labels(&flags)?,
             }))
         }
         "rm" => Ok(Command::NetworkRemove(Flags::read(words, &[])?.some("a network")?)),
@@ -299,20 +189,87 @@ fn network(words: &mut Words) -> Result<Command, Fault> {
             let [network, container] = flags.exactly(["a network", "a container"])?;
             Ok(Command::Disconnect { network, container })
         }
+        "prune" => Ok(Command::NetworkPrune(prune(words)?)),
         _ => Err(word.fault(WHAT)),
     }
 }
 
-fn run(words: &mut Words) -> Result<Command, Fault> {
+fn run(words: &mut Words) -> Result<Run, Fault> {
     let flags = Flags::read_before_command(words, RUN_FLAGS)?;
-    flags.some("an image")?;
+    let mut positional = flags.some("an image")?.into_iter();
     let text = |flag: &str| flags.value(flag).map(|word| word.text.clone());
-    let network = text("--network").unwrap_or_else(|| "bridge".to_owned());
-    Ok(Command::Run(Run {
+    let network = match text("--network").as_deref() {
+        // Docker has both words for the network of those that ask for none.
+        None | Some("default") => "bridge".to_owned(),
+        Some(network) => network.to_owned(),
+    };
+    let seconds: Vec<i64> = flags.parsed("--stop-timeout", "a number of seconds")?;
+    Ok(Run {
         name: text("--name"),
         hostname: text("--hostname"),
         attach: attach(&flags, network, "--network-alias")?,
-    }))
+        image: positional.next().unwrap_or_default(),
+        command: positional.collect(),
+        labels: labels(&flags)?,
+        exposed: flags.parsed("--expose", PORT)?,
+        published: flags.all("--publish").map(published).collect::<Result<_, _>>()?,
+        health_check: text("--health-cmd"),
+        stop_signal: signal(&flags, "--stop-signal")?,
+        stop_timeout: seconds.last().copied(),
+        restart: flags.value("--restart").map(restart).transpose()?,
+    })
+}
+
+const PORT: &str = "a port such as 80 or 53/udp";
+
+/// `[[ADDRESS:]HOST_PORT:]PORT[/PROTOCOL]`: what the host has is not looked at.
+fn published(word: &Word) -> Result<Port, Fault> {
+    let own = word.text.rsplit(':').next().unwrap_or_default();
+    own.parse().map_err(|()| word.fault("a port such as 80, 8080:80 or 127.0.0.1:8080:80/udp"))
+}
+
+fn restart(word: &Word) -> Result<String, Fault> {
+    let (policy, times) = match word.text.split_once(':') {
+        Some((policy, times)) => (policy, Some(times)),
+        None => (word.text.as_str(), None),
+    };
+    let counted = times.is_none_or(|n| policy == "on-failure" && n.parse::<u32>().is_ok());
+    let known = ["no", "always", "unless-stopped", "on-failure"].contains(&policy);
+    if known && counted { Ok(policy.to_owned()) } else { Err(word.fault(RESTART)) }
+}
+
+fn signal(flags: &Flags, name: &str) -> Result<Option<Signal>, Fault> {
+    Ok(flags.parsed(name, "a signal such as TERM, HUP or 9")?.pop())
+}
+
+/// `KEY[=VALUE]`; the last one of a key counts.
+fn labels(flags: &Flags) -> Result<Labels, Fault> {
+    let label = |word: &Word| {
+        let (key, value) = key_and_value(word, &word.text)?;
+        Ok((key, value.unwrap_or_default()))
+    };
+    flags.all("--label").map(label).collect()
+}
+
+fn prune(words: &mut Words) -> Result<Filter, Fault> {
+    let flags = Flags::read(words, PRUNE_FLAGS)?;
+    let [] = flags.exactly([])?;
+    let filter = |word: &Word| {
+        let label = word.text.strip_prefix("label=");
+        key_and_value(word, label.ok_or_else(|| word.fault("label=KEY or label=KEY=VALUE"))?)
+    };
+    flags.all("--filter").map(filter).collect()
+}
+
+fn key_and_value(word: &Word, text: &str) -> Result<(String, Option<String>), Fault> {
+    let (key, value) = match text.split_once('=') {
+        Some((key, value)) => (key, Some(value.to_owned())),
+        None => (text, None),
+    };
+    if key.is_empty() {
+        return Err(word.fault("a label such as KEY or KEY=VALUE"));
+    }
+    Ok((key.to_owned(), value))
 }
 
 fn dig(words: &mut Words, client: Option<String>) -> Result<Command, Fault> {
@@ -322,10 +279,7 @@ fn dig(words: &mut Words, client: Option<String>) -> Result<Command, Fault> {
 }
 
 fn spread(words: &mut Words) -> Result<Command, Fault> {
-    let word = words.next("query")?;
-    if word.text != "query" {
-        return Err(word.fault("query"));
-    }
+    words.keyword("query")?;
     let arrow = words.rest.iter().position(|word| is_arrow(&word.text));
     let after = words.rest.split_off(arrow.unwrap_or(words.rest.len()));
     let flags = Flags::read(words, QUERY_FLAGS)?;
@@ -368,6 +322,7 @@ fn attach(flags: &Flags, network: String, alias: &str) -> Result<Attach, Fault> 
         aliases: flags.all(alias).map(|word| word.text.clone()).collect(),
         v4: flags.parsed("--ip", "an IPv4 address")?.pop(),
         v6: flags.parsed("--ip6", "an IPv6 address")?.pop(),
+        links: flags.parsed("--link", "a link such as CONTAINER or CONTAINER:ALIAS")?,
     })
 }
 
@@ -388,14 +343,105 @@ fn expected(words: &mut Words) -> Result<Expected, Fault> {
     }
 }
 
-impl fmt::Display for Expected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code(code) => f.write_str(code),
-            Self::Addresses(addresses) => {
-                let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-                f.write_str(&texts.join(" "))
-            }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn wrong(line: &str, what: &str) {
+        let error = parse_line("file", 7, line).expect_err(line);
+        assert_eq!(error.to_string(), format!("file:7:{what}"));
+    }
+
+    fn run_of(line: &str) -> Run {
+        match parse_line("file", 1, line).unwrap().unwrap().command {
+            Command::Run(run) | Command::Create(run) => run,
+            other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_wrong_word_is_named_with_its_column() {
+        wrong(
+            "docker fly",
+            "8: \"fly\" is not expected here, but network create, network rm, \
+            network connect, network disconnect, network prune, run, create, start, stop, kill, \
+            restart, pause, unpause, rename, rm, container prune or exec",
+        );
+        wrong("docker container ls", "18: \"ls\" is not expected here, but prune");
+        wrong(
+            "docker run --label =x busybox",
+            "20: \"=x\" is not expected here, but a label such as KEY or KEY=VALUE",
+        );
+        wrong(
+            "docker run --expose 70000 busybox",
+            "21: \"70000\" is not expected here, but a port such as 80 or 53/udp",
+        );
+        wrong(
+            "docker run -p 80:80/tpc busybox",
+            "15: \"80:80/tpc\" is not expected here, but \
+            a port such as 80, 8080:80 or 127.0.0.1:8080:80/udp",
+        );
+        wrong(
+            "docker create --link a:b:c busybox",
+            "22: \"a:b:c\" is not expected here, but \
+            a link such as CONTAINER or CONTAINER:ALIAS",
+        );
+        wrong(
+            "docker run --restart=often busybox",
+            "22: \"often\" is not expected here, but \
+            no, always, unless-stopped or on-failure[:TIMES]",
+        );
+        wrong(
+            "docker run --stop-signal FOO busybox",
+            "26: \"FOO\" is not expected here, but a signal such as TERM, HUP or 9",
+        );
+        wrong(
+            "docker kill -s 65 web",
+            "16: \"65\" is not expected here, but a signal such as TERM, HUP or 9",
+        );
+        wrong(
+            "docker network prune --filter name=x",
+            "31: \"name=x\" is not expected here, but label=KEY or label=KEY=VALUE",
+        );
+        wrong(
+            "health web well",
+            "12: \"well\" is not expected here, but healthy, unhealthy or \
+            starting",
+        );
+        wrong(
+            "health web healthy now",
+            "20: \"now\" is not expected here, but the end of the \
+            line",
+        );
+    }
+
+    #[test]
+    fn a_missing_word_is_named_with_the_place_where_it_should_stand() {
+        wrong("docker run --label", "19: the value of --label is missing");
+        wrong("docker create --name web", "25: an image is missing");
+        wrong("docker network connect --link a:b net", "38: a container is missing");
+        wrong("health web", "11: healthy, unhealthy or starting is missing");
+        wrong("docker kill -s HUP", "19: a container is missing");
+    }
+
+    #[test]
+    fn docker_run_is_read_whole() {
+        let run = run_of(
+            "docker run -dit -l a=1 --label b --link db --link web:www --expose 53/udp \
+            -p 127.0.0.1:8080:80 --health-cmd 'test -e /x' --health-interval 1s --stop-signal INT \
+            --stop-timeout 3 --restart on-failure:4 --network container:x img sleep -x 9",
+        );
+        let pairs: Vec<_> = run.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(pairs, [("a", "1"), ("b", "")]);
+        let links: Vec<_> = run.attach.links.iter().map(|l| (&*l.container, &*l.alias)).collect();
+        assert_eq!(links, [("db", "db"), ("web", "www")]);
+        assert_eq!(run.exposed.iter().map(ToString::to_string).collect::<Vec<_>>(), ["53/udp"]);
+        assert_eq!(run.published.iter().map(ToString::to_string).collect::<Vec<_>>(), ["80/tcp"]);
+        assert_eq!(run.health_check.as_deref(), Some("test -e /x"));
+        assert_eq!((run.stop_signal, run.stop_timeout), (Some(Signal::INT), Some(3)));
+        assert_eq!(run.restart.as_deref(), Some("on-failure"));
+        assert_eq!(run.attach.network, "container:x");
+        assert_eq!((run.image.as_str(), run.command.join(" ")), ("img", "sleep -x 9".to_owned()));
     }
 }

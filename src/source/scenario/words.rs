@@ -165,6 +165,16 @@ impl Words {
         Ok((flag.names[0], value))
     }
 
+    /// The one word that can stand here.
+    pub(super) fn keyword(&mut self, what: &str) -> Result<(), Fault> {
+        let word = self.next(what)?;
+        if word.text == what { Ok(()) } else { Err(word.fault(what)) }
+    }
+
+    pub(super) fn end(&self) -> Result<(), Fault> {
+        self.rest.front().map_or(Ok(()), |word| Err(word.fault("the end of the line")))
+    }
+
     pub(super) fn arrow(&mut self) -> Result<(), Fault> {
         let word = self.next("→ and what is expected")?;
         if is_arrow(&word.text) { Ok(()) } else { Err(word.fault("→")) }

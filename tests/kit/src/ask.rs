@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, Query, ResponseCode};
@@ -22,13 +22,19 @@ pub struct Answer {
 
 /// Asks over UDP.
 pub fn ask(server: SocketAddr, name: &str, qtype: &str) -> io::Result<Answer> {
+    let any =
+        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    ask_from(any, server, name, qtype)
+}
+
+/// Asks over UDP from one of this machine's addresses.
+pub fn ask_from(source: IpAddr, server: SocketAddr, name: &str, qtype: &str) -> io::Result<Answer> {
     let mut question = Message::query();
     question.metadata.recursion_desired = true;
     let name = Name::from_ascii(format!("{name}.")).map_err(io::Error::other)?;
     let qtype: RecordType = qtype.parse().map_err(io::Error::other)?;
     question.add_query(Query::query(name, qtype));
-    let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-    let socket = UdpSocket::bind(any)?;
+    let socket = UdpSocket::bind((source, 0))?;
     socket.set_read_timeout(Some(TIMEOUT))?;
     socket.connect(server)?;
     socket.send(&question.to_vec().map_err(io::Error::other)?)?;

@@ -1,38 +1,38 @@
 //! The docker command, and what a test may use of a real engine.
 
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
-/// The label of everything that a test makes, unless its suite has one of its own; only what has
-/// it is ever removed.
-pub const LABEL: &str = "netalias-test";
 /// A busybox, made from the machine's own.
 pub const IMAGE: &str = "netalias-test/busybox";
+
+/// The label of everything that a test makes; only what has it is ever removed. Two checkouts
+/// that test on one engine at one time keep out of each other's way by `NETALIAS_TEST_LABEL`.
+pub fn label() -> &'static str {
+    static LABEL: OnceLock<String> = OnceLock::new();
+    LABEL.get_or_init(|| {
+        std::env::var("NETALIAS_TEST_LABEL").unwrap_or_else(|_| "netalias-test".to_owned())
+    })
+}
 
 /// Why the tests on a real engine cannot run.
 #[derive(Debug)]
 pub struct Unavailable(pub String);
 
 /// A real engine, made ready for one suite.
-pub struct Docker {
-    label: &'static str,
-}
+pub struct Docker(());
 
 impl Docker {
     /// An engine that answers, with the test image, and without what an aborted run left.
     pub fn ready() -> Result<Self, Unavailable> {
-        Self::ready_with(LABEL)
-    }
-
-    /// The same for a suite with a label of its own: another one beside it removes nothing of it.
-    pub fn ready_with(label: &'static str) -> Result<Self, Unavailable> {
         let version = output("docker", &["version", "--format", "{{.Server.Version}}"]);
         version.map_err(|why| Unavailable(format!("no Docker engine answers: {why}")))?;
-        let docker = Self { label };
+        let docker = Self(());
         docker.clean();
         if output("docker", &["image", "inspect", IMAGE]).is_err() {
             make_image().map_err(Unavailable)?;
         }
-        let works = output("docker", &["run", "--rm", "--label", label, IMAGE, "true"]);
+        let works = output("docker", &["run", "--rm", "--label", label(), IMAGE, "true"]);
         works.map_err(|why| Unavailable(format!("{IMAGE} does not run: {why}")))?;
         Ok(docker)
     }
@@ -42,23 +42,32 @@ impl Docker {
     /// # Panics
     /// When the command fails.
     pub fn run(&self, args: &[&str]) -> String {
-        output("docker", args).unwrap_or_else(|why| panic!("docker {}: {why}", args.join(" ")))
+        self.attempt(args).unwrap_or_else(|why| panic!("docker {}: {why}", args.join(" ")))
+    }
+
+    /// Runs `docker ARGS`, which may fail.
+    ///
+    /// # Errors
+    /// What the command says.
+    #[allow(clippy::unused_self)] // Whoever has a `Docker` has an engine that answers.
+    pub fn attempt(&self, args: &[&str]) -> Result<String, String> {
+        output("docker", args)
     }
 
     /// A container with the test's label on a network, sleeping until it is stopped.
     pub fn sleeper(&self, args: &[&str]) -> String {
-        let fixed = ["run", "-d", "--label", self.label, "--stop-timeout", "0"];
+        let fixed = ["run", "-d", "--label", label(), "--stop-timeout", "0"];
         self.run(&[&fixed[..], args, &[IMAGE, "sleep", "3600"]].concat())
     }
 
     /// A network with the test's label.
     pub fn network(&self, args: &[&str]) -> String {
-        self.run(&[&["network", "create", "--label", self.label][..], args].concat())
+        self.run(&[&["network", "create", "--label", label()][..], args].concat())
     }
 
     /// Removes every container and network with the test's label.
     pub fn clean(&self) {
-        let filter = format!("label={}", self.label);
+        let filter = format!("label={}", label());
         let containers = self.run(&["ps", "-aq", "--filter", &filter]);
         let containers: Vec<&str> = containers.split_whitespace().collect();
         if !containers.is_empty() {

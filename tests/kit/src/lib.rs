@@ -1,13 +1,18 @@
-//! What the tests share: the binary as a process, questions, scenario runs, the docker command.
+//! What the tests share: the binary as a process, questions, scenario runs, the docker command,
+//! a fake engine.
 
 mod ask;
 mod docker;
+mod fake_engine;
+mod folder;
 mod process;
 mod scenario;
 mod wait;
 
-pub use ask::{Answer, ask, spread};
-pub use docker::{Docker, IMAGE, LABEL, Unavailable};
+pub use ask::{Answer, ask, ask_from, spread};
+pub use docker::{Docker, IMAGE, Unavailable, label};
+pub use fake_engine::{Absence, Api, Asked, FakeEngine, Faults, OnEvents, SECRET};
+pub use folder::Folder;
 pub use process::{Process, kernel_port};
-pub use scenario::{Core, OnEngine, Subject, Wire, check};
-pub use wait::{PATIENCE, until};
+pub use scenario::{CarriesOut, Core, OnEngine, Subject, Wire, check, on_loopback};
+pub use wait::{PATIENCE, until, within};

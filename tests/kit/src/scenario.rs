@@ -1,4 +1,4 @@
-//! A scenario file as a test: the same lines against the core, the binary and a real engine.
+//! A scenario file as a test: the same lines against the core, the binary and an engine.
 
 use std::net::IpAddr;
 use std::process::Command as Program;
@@ -8,8 +8,9 @@ use netalias::directory::{self, Reader};
 use netalias::model::{Asker, Domains, Name, Outcome, Policy, Question, RecordType, decide};
 use netalias::source::scenario::{Command, Dig, Expected, Line, Player, parse};
 
-use crate::ask::{ask, spread};
-use crate::docker::{Docker, IMAGE, LABEL};
+use crate::ask::{ask_from, spread};
+use crate::docker::{Docker, IMAGE, label};
+use crate::fake_engine::FakeEngine;
 use crate::process::{Process, kernel_port};
 use crate::wait::until;
 
@@ -92,7 +93,6 @@ impl Subject for Core {
         let policy = self.reader.policy();
         let mut asker = Asker { address: client, v4: None, v6: None, chance: 0 };
         let name = Name::parse(&dig.name).expect("a name");
-        let lookup = self.reader.lookup(&mut asker, &name, &policy);
         let qtype = match dig.qtype.as_str() {
             "A" => RecordType::A,
             "AAAA" => RecordType::Aaaa,
@@ -102,6 +102,7 @@ impl Subject for Core {
             _ => RecordType::Other,
         };
         let code = |code: &str| Expected::Code(code.to_owned());
+        let lookup = self.reader.lookup(&mut asker, &name, qtype, &policy);
         let (zone, found) = (&lookup.zone, &lookup.found);
         let question = Question { zone, found, qtype, asker: &asker };
         match decide(&question, &policy, self.reader.is_complete()).outcome {
@@ -135,6 +136,22 @@ impl Wire {
     }
 }
 
+/// The address that a container asks from: on loopback, the test can ask from it, too.
+fn address(process: &Process, container: &str) -> IpAddr {
+    let known = || {
+        let (_, body) = process.get(&format!("/v1/names?name={container}"));
+        let names: serde_json::Value = serde_json::from_str(&body).ok()?;
+        names["names"][0]["endpoints"][0]["v4"].as_str()?.parse().ok()
+    };
+    until("the client is known", known).0
+}
+
+/// The same scenario with its IPv4 addresses on loopback, where a test can be any container.
+#[must_use]
+pub fn on_loopback(text: &str) -> String {
+    text.replace("10.213.", "127.213.").replace(".213.10.in-addr", ".213.127.in-addr")
+}
+
 impl Subject for Wire {
     fn play(&mut self, line: &Line) -> Result<(), String> {
         let before = self.0.lines().len();
@@ -146,26 +163,44 @@ impl Subject for Wire {
     }
 
     fn dig(&mut self, dig: &Dig) -> Expected {
-        ask(self.0.dns, &dig.name, &dig.qtype).expect("an answer").as_expected()
+        let source =
+            dig.client.as_ref().map_or([127, 0, 0, 1].into(), |client| address(&self.0, client));
+        ask_from(source, self.0.dns, &dig.name, &dig.qtype).expect("an answer").as_expected()
     }
 
     fn settle(&mut self, _: &Dig, _: &[IpAddr]) {}
 }
 
-/// The real binary beside a real engine, which is told the commands by `docker`.
+/// An engine that the binary can follow.
+pub trait CarriesOut {
+    /// Where it is, if not where `docker` looks for it.
+    fn url(&self) -> Option<String>;
+    /// Carries out one command.
+    fn carry_out(&self, line: &Line) -> Result<(), String>;
+    /// Asks from inside a container, where it has an inside: the server is at its gateway.
+    fn ask_inside(&self, binary: &str, container: &str, port: u16, dig: &Dig) -> Option<Expected>;
+}
+
+/// The real binary beside an engine, which is told the commands in its own way.
 pub struct OnEngine<'a> {
+    binary: String,
     process: Process,
-    docker: &'a Docker,
+    engine: &'a dyn CarriesOut,
 }
 
 impl<'a> OnEngine<'a> {
     /// Starts the binary at this path and waits for its first complete list.
     #[must_use]
-    pub fn start(binary: &str, docker: &'a Docker) -> Self {
+    pub fn start(binary: &str, engine: &'a dyn CarriesOut) -> Self {
         let mut command = Program::new(binary);
-        let process = Process::start(command.arg("serve").args(kernel_port()));
+        let listen = ["serve", "--listen", "0.0.0.0:0", "--http", "127.0.0.1:0"];
+        command.args(listen);
+        if let Some(url) = engine.url() {
+            command.args(["--docker", &url]);
+        }
+        let process = Process::start(&mut command);
         until("the first complete list", || (process.get("/readyz").0 == 200).then_some(()));
-        Self { process, docker }
+        Self { binary: binary.to_owned(), process, engine }
     }
 
     /// Which addresses the directory has for a name, without taking a turn.
@@ -184,31 +219,23 @@ impl<'a> OnEngine<'a> {
 }
 
 impl Subject for OnEngine<'_> {
-    /// The line as it stands, but for the label, the image and its command.
     fn play(&mut self, line: &Line) -> Result<(), String> {
         if let Command::Sleep(pause) = line.command {
             return Err(format!("a test waits on conditions, not for {pause:?}"));
         }
-        let mut words: Vec<String> = line.text.split_whitespace().map(str::to_owned).collect();
-        match &line.command {
-            Command::Run(_) => {
-                words.pop();
-                let label = ["--label", LABEL, "--stop-timeout", "0"].map(str::to_owned);
-                words.splice(2..2, label);
-                words.extend([IMAGE, "sleep", "3600"].map(str::to_owned));
-            }
-            Command::NetworkCreate(_) => {
-                words.splice(3..3, ["--label", LABEL].map(str::to_owned));
-            }
-            _ => {}
-        }
-        let words: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
-        self.docker.run(&words);
-        Ok(())
+        self.engine.carry_out(line)
     }
 
     fn dig(&mut self, dig: &Dig) -> Expected {
-        ask(self.process.dns, &dig.name, &dig.qtype).expect("an answer").as_expected()
+        let port = self.process.dns.port();
+        let client = dig.client.as_ref();
+        let inside = |client: &String| self.engine.ask_inside(&self.binary, client, port, dig);
+        if let Some(answer) = client.and_then(inside) {
+            return answer;
+        }
+        let source = client.map_or([127, 0, 0, 1].into(), |client| address(&self.process, client));
+        let server = ([127, 0, 0, 1], port).into();
+        ask_from(source, server, &dig.name, &dig.qtype).expect("an answer").as_expected()
     }
 
     /// The engine answers the command before we have read its event: wait until the directory has
@@ -218,6 +245,14 @@ impl Subject for OnEngine<'_> {
         let mut wanted: Vec<IpAddr> = expected.to_vec();
         wanted.sort_unstable();
         let deadline = Instant::now() + SETTLE;
+        // What a container sees cannot be read elsewhere; scenarios ask so for single addresses,
+        // where turns do not matter.
+        while dig.client.is_some() {
+            if self.dig(dig) == dig.expected || Instant::now() > deadline {
+                return;
+            }
+            std::thread::park_timeout(PACE);
+        }
         let started = Instant::now();
         let settled = |known: Vec<IpAddr>| {
             let mut known: Vec<_> = known.into_iter().filter(|a| a.is_ipv4() == v4).collect();
@@ -239,6 +274,86 @@ impl Subject for OnEngine<'_> {
     }
 }
 
+impl CarriesOut for Docker {
+    fn url(&self) -> Option<String> {
+        None
+    }
+
+    /// With the binary itself, in the container's network namespace.
+    fn ask_inside(&self, binary: &str, container: &str, port: u16, dig: &Dig) -> Option<Expected> {
+        let inspect = |format: &str| self.run(&["inspect", "--format", format, container]);
+        let pid = inspect("{{.State.Pid}}");
+        let gateways = inspect("{{range .NetworkSettings.Networks}}{{.Gateway}} {{end}}");
+        let server = format!("{}:{port}", gateways.split_whitespace().next()?);
+        let output = Program::new("nsenter")
+            .args(["-t", &pid, "-n", binary, "query", &dig.name, &dig.qtype])
+            .args(["--json", "--server", &server])
+            .output()
+            .expect("nsenter");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+        let answers = report["answers"].as_array()?;
+        let data = |answer: &serde_json::Value| answer["data"].as_str()?.parse().ok();
+        let addresses: Vec<IpAddr> = answers.iter().filter_map(data).collect();
+        Some(match report["rcode"].as_str()? {
+            "NOERROR" if answers.is_empty() => Expected::Code("NODATA".to_owned()),
+            "NOERROR" if addresses.is_empty() => Expected::Code("DATA".to_owned()),
+            "NOERROR" => Expected::Addresses(addresses),
+            code => Expected::Code(code.to_owned()),
+        })
+    }
+
+    fn carry_out(&self, line: &Line) -> Result<(), String> {
+        let words = docker_words(line)?;
+        self.run(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        Ok(())
+    }
+}
+
+/// The line for `docker`, as it stands but for the label, the image and its command.
+fn docker_words(line: &Line) -> Result<Vec<String>, String> {
+    let mut words = line.words.clone();
+    match &line.command {
+        Command::Health(container, _) => {
+            return Err(format!(
+                "a real engine finds out by itself how {container} is: the line is for an engine \
+                 without containers"
+            ));
+        }
+        Command::Run(run) | Command::Create(run) => {
+            words.truncate(words.len() - run.command.len() - 1);
+            let fixed = ["--label", label(), "--stop-timeout", "0"].map(str::to_owned);
+            words.splice(2..2, fixed);
+            words.extend([IMAGE, "sleep", "3600"].map(str::to_owned));
+        }
+        Command::NetworkCreate(_) => {
+            words.splice(3..3, ["--label", label()].map(str::to_owned));
+        }
+        Command::Prune(_) | Command::NetworkPrune(_) => {
+            // Nothing but a test's own.
+            let own = format!("label={}", label());
+            words.extend(["-f", "--filter", &own].map(str::to_owned));
+        }
+        _ => {}
+    }
+    words.remove(0);
+    Ok(words)
+}
+
+impl CarriesOut for FakeEngine {
+    fn url(&self) -> Option<String> {
+        Some(self.url())
+    }
+
+    fn ask_inside(&self, _: &str, _: &str, _: u16, _: &Dig) -> Option<Expected> {
+        None
+    }
+
+    fn carry_out(&self, line: &Line) -> Result<(), String> {
+        self.try_play(&line.text)
+    }
+}
+
 /// Within this time every event has been followed.
 const EVENTS: Duration = Duration::from_millis(500);
 /// How often a condition is looked at.
@@ -246,3 +361,30 @@ const PACE: Duration = Duration::from_millis(2);
 /// The engine's events arrive within milliseconds; after this the answer is compared anyway, and
 /// the difference told.
 const SETTLE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Result<String, String> {
+        docker_words(&parse("test", text).expect(text)[0]).map(|words| words.join("|"))
+    }
+
+    #[test]
+    fn a_real_engine_gets_the_lines_with_the_tests_label() {
+        let fixed = format!("--label|{}|--stop-timeout|0", label());
+        let image = "netalias-test/busybox|sleep|3600";
+        let run = words("docker run -d --health-cmd 'test -e /x' busybox httpd -f");
+        assert_eq!(run, Ok(format!("run|{fixed}|-d|--health-cmd|test -e /x|{image}")));
+        assert_eq!(words("docker create busybox"), Ok(format!("create|{fixed}|{image}")));
+        let prune = words("docker container prune");
+        assert_eq!(prune, Ok(format!("container|prune|-f|--filter|label={}", label())));
+        assert_eq!(words("docker rm -f a b"), Ok("rm|-f|a|b".to_owned()));
+    }
+
+    #[test]
+    fn a_real_engine_is_not_told_what_a_health_check_finds() {
+        let why = words("health web healthy").expect_err("it finds out by itself");
+        assert!(why.starts_with("a real engine finds out by itself how web is"), "{why}");
+    }
+}

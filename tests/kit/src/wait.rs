@@ -11,13 +11,25 @@ const PACE: Duration = Duration::from_millis(2);
 ///
 /// # Panics
 /// When nothing comes within [`PATIENCE`].
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> (T, Duration) {
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> (T, Duration) {
+    within(PATIENCE, what, look)
+}
+
+/// The same for what may take longer, or must not take so long.
+///
+/// # Panics
+/// When nothing comes in time.
+pub fn within<T>(
+    patience: Duration,
+    what: &str,
+    mut look: impl FnMut() -> Option<T>,
+) -> (T, Duration) {
     let started = Instant::now();
     loop {
         if let Some(found) = look() {
             return (found, started.elapsed());
         }
-        assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
+        assert!(started.elapsed() < patience, "waited {patience:?} in vain: {what}");
         std::thread::park_timeout(PACE);
     }
 }

@@ -1,8 +1,10 @@
-//! Names with two owners: who answers, and that both are told.
+//! What people are told about names: two owners, labels that disagree, clients that sort.
 #![allow(clippy::expect_used)] // A test that cannot go on ends.
 
 use netalias::directory::{self, Reader};
-use netalias::model::{Domains, Name, Policy, StaticData, StaticNames, StaticRecord};
+use netalias::model::{
+    Answers, Domains, Name, Overrides, Policy, Rules, StaticData, StaticNames, StaticRecord,
+};
 use netalias::source::scenario::{Player, parse};
 
 fn name(text: &str) -> Name {
@@ -10,7 +12,7 @@ fn name(text: &str) -> Name {
 }
 
 /// A directory that has played these lines, with this domain and this static name.
-fn played(scenario: &str, domain: &str, static_name: &str) -> Reader {
+fn played(scenario: &str, domain: &str, static_name: &str, general: Overrides) -> Reader {
     let record = StaticRecord {
         owner: name(static_name),
         wildcard: false,
@@ -20,19 +22,20 @@ fn played(scenario: &str, domain: &str, static_name: &str) -> Reader {
     let policy = Policy {
         domains: Domains::new(vec![name(domain)]),
         statics: StaticNames::new(&[record]).expect("records"),
+        rules: Rules { general, ..Rules::default() },
         ..Policy::default()
     };
     let (publisher, reader) = directory::new(1, policy);
     let mut player = Player::new(publisher);
-    for line in parse("collisions", scenario).expect("a scenario") {
+    for line in parse("warnings", scenario).expect("a scenario") {
         player.play(&line.command).expect("a command");
     }
     reader
 }
 
 fn told(scenario: &str) -> Vec<String> {
-    let reader = played(scenario, "rr.internal", "static.test");
-    reader.collisions().iter().map(ToString::to_string).collect()
+    let reader = played(scenario, "rr.internal", "static.test", Overrides::default());
+    reader.warnings().iter().map(ToString::to_string).collect()
 }
 
 const NETWORKS: &str = "docker network create n1\ndocker network create n2\n";
@@ -74,8 +77,8 @@ fn an_alias_equal_to_anothers_name_is_told() {
 #[test]
 fn a_domain_equal_to_a_network_and_a_record_equal_to_a_container_are_told() {
     let scenario = format!("{NETWORKS}docker run -d --name web --net n2 busybox");
-    let reader = played(&scenario, "n1", "web");
-    let told: Vec<String> = reader.collisions().iter().map(ToString::to_string).collect();
+    let reader = played(&scenario, "n1", "web", Overrides::default());
+    let told: Vec<String> = reader.warnings().iter().map(ToString::to_string).collect();
     assert_eq!(
         told,
         [
@@ -92,4 +95,21 @@ fn a_collision_that_has_ended_is_told_no_more() {
         docker run -d --name c2 --net n2 --net-alias app busybox
         docker stop c2";
     assert_eq!(told(&format!("{NETWORKS}{scenario}")), [""; 0]);
+}
+
+#[test]
+fn all_answers_where_clients_sort_them_are_told() {
+    let scenario = "
+        docker network create --ipv6 --subnet fd00:1::/64 dual
+        docker run -d --name c1 --net dual --net-alias app busybox
+        docker run -d --name c2 --net dual --net-alias app busybox";
+    let told = |answers: Answers| {
+        let general = Overrides { answers: Some(answers), ..Overrides::default() };
+        let reader = played(scenario, "rr.internal", "static.test", general);
+        reader.warnings().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let expected = "app: answers = all on dual, which has IPv4 and IPv6: clients that sort \
+                    (getaddrinfo) all take the same one; sortproof or 1 spreads them";
+    assert_eq!(told(Answers::All), [expected]);
+    assert_eq!(told(Answers::Auto), [""; 0]);
 }

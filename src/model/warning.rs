@@ -1,31 +1,31 @@
-//! Collisions: names that two owners claim. One of them answers; both are told.
+//! Warnings: names that two owners claim, and selections that do not reach their end.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{ContainerId, Member, Name, NameSource, Policy, RecordSet};
+use super::{Answers, ContainerId, Member, Name, NameSource, Policy, RecordSet};
 
-/// A name with two owners.
+/// Something about a name that people should know.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Collision {
+pub struct Warning {
     /// The name.
     pub name: Name,
-    /// What comes of it.
-    pub clash: Clash,
+    /// What it is.
+    pub what: What,
 }
 
-/// What comes of two owners.
+/// What there is to know.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Clash {
-    /// One answers.
+pub enum What {
+    /// Two owners; one answers.
     Hides {
         /// Who answers.
         answers: String,
         /// Who would answer without it.
         hidden: String,
     },
-    /// Both are in the answer, on one network.
+    /// Two owners; both are in the answer, on one network.
     Together {
         /// Whose own name it is.
         owner: String,
@@ -41,17 +41,27 @@ pub enum Clash {
         /// Where.
         network: String,
     },
+    /// All addresses are answered where clients sort them: those that do all take the same one.
+    ClientsSort {
+        /// Where.
+        network: String,
+    },
+}
+
+impl Warning {
+    /// Whether two owners claim the name.
+    #[must_use]
+    pub fn is_collision(&self) -> bool {
+        matches!(self.what, What::Hides { .. } | What::Together { .. })
+    }
 }
 
 /// Finds them among all sets, ordered by name and network.
 #[must_use]
-pub fn collisions(
-    sets: &[Arc<RecordSet>],
-    networks: &[Arc<str>],
-    policy: &Policy,
-) -> Vec<Collision> {
-    let mut found: Vec<Collision> = sets.iter().filter_map(|set| shared_own_name(set)).collect();
+pub fn warnings(sets: &[Arc<RecordSet>], networks: &[Arc<str>], policy: &Policy) -> Vec<Warning> {
+    let mut found: Vec<Warning> = sets.iter().filter_map(|set| shared_own_name(set)).collect();
     found.extend(sets.iter().filter(|set| set.labels_differ).map(|set| labels_differ(set)));
+    found.extend(sets.iter().filter_map(|set| clients_sort(set, policy)));
     for same_name in sets.chunk_by(|a, b| a.owner == b.owner) {
         found.extend(two_networks(same_name));
         found.extend(against_configuration(&same_name[0], policy));
@@ -65,18 +75,26 @@ pub fn collisions(
 }
 
 /// A container's own name that another container of the network has, too: both are in the set.
-fn shared_own_name(set: &RecordSet) -> Option<Collision> {
+fn shared_own_name(set: &RecordSet) -> Option<Warning> {
     let owner = set.members.iter().find(|member| member.source.is_own())?;
     let other = set.members.iter().find(|member| member.container != owner.container)?;
     let (owner, other) = (owner.name.to_string(), other.name.to_string());
     let network = set.place.name.to_string();
-    Some(Collision { name: set.owner.clone(), clash: Clash::Together { owner, other, network } })
+    Some(Warning { name: set.owner.clone(), what: What::Together { owner, other, network } })
 }
 
-fn labels_differ(set: &RecordSet) -> Collision {
+fn labels_differ(set: &RecordSet) -> Warning {
     let containers = container_names(set);
     let network = set.place.name.to_string();
-    Collision { name: set.owner.clone(), clash: Clash::Labels { containers, network } }
+    Warning { name: set.owner.clone(), what: What::Labels { containers, network } }
+}
+
+fn clients_sort(set: &RecordSet, policy: &Policy) -> Option<Warning> {
+    let overrides = policy.rules.without_domain(&set.owner, set.labels);
+    let all = overrides.answers == Some(Answers::All);
+    let network = set.place.name.to_string();
+    (all && set.place.dual_stack && set.members.len() > 1)
+        .then(|| Warning { name: set.owner.clone(), what: What::ClientsSort { network } })
 }
 
 fn container_names(set: &RecordSet) -> String {
@@ -85,7 +103,7 @@ fn container_names(set: &RecordSet) -> String {
 }
 
 /// One alias on two networks, for different containers: a client of both gets the first one's.
-fn two_networks(sets: &[Arc<RecordSet>]) -> Option<Collision> {
+fn two_networks(sets: &[Arc<RecordSet>]) -> Option<Warning> {
     let ids = |set: &RecordSet| -> HashSet<ContainerId> {
         set.members.iter().map(|member| member.container.clone()).collect()
     };
@@ -98,7 +116,7 @@ fn two_networks(sets: &[Arc<RecordSet>]) -> Option<Collision> {
 
 /// A container's name that the configuration has, too: the configuration answers, since it is the
 /// operator's, and anybody who can start a container can choose an alias.
-fn against_configuration(set: &RecordSet, policy: &Policy) -> Option<Collision> {
+fn against_configuration(set: &RecordSet, policy: &Policy) -> Option<Warning> {
     let configured = policy.statics.owners().any(|owner| *owner == set.owner);
     let apex = policy.domains.iter().any(|domain| *domain == set.owner);
     let member = set.members.first().filter(|_| configured || apex)?;
@@ -116,21 +134,26 @@ fn is_host(member: &Member) -> bool {
     member.source == NameSource::Host
 }
 
-fn hides(name: &Name, answers: String, hidden: String) -> Collision {
-    Collision { name: name.clone(), clash: Clash::Hides { answers, hidden } }
+fn hides(name: &Name, answers: String, hidden: String) -> Warning {
+    Warning { name: name.clone(), what: What::Hides { answers, hidden } }
 }
 
-impl fmt::Display for Collision {
+impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = &self.name;
-        match &self.clash {
-            Clash::Hides { answers, hidden } => {
+        match &self.what {
+            What::Hides { answers, hidden } => {
                 write!(f, "{name}: {answers} answers, and hides {hidden}")
             }
-            Clash::Labels { containers, network } => {
+            What::ClientsSort { network } => write!(
+                f,
+                "{name}: answers = all on {network}, which has IPv4 and IPv6: clients that sort \
+                 (getaddrinfo) all take the same one; sortproof or 1 spreads them"
+            ),
+            What::Labels { containers, network } => {
                 write!(f, "{name}: the labels of {containers} on {network} disagree; most decide")
             }
-            Clash::Together { owner, other, network } => {
+            What::Together { owner, other, network } => {
                 write!(f, "{name}: the name of {owner} and an alias of {other} on {network}")
             }
         }
