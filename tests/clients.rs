@@ -21,9 +21,11 @@ use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 
 use libtest_mimic::{Arguments, Trial};
-use netalias_testkit::{Docker, Process, Unavailable, until};
+use netalias_testkit::{Docker, Process, is_required, until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_netalias");
+/// What is skipped where it cannot run.
+const SUITE: &str = "all tests of clients on a real engine";
 /// Does its part and returns what to print.
 type Test = fn(&Docker) -> String;
 
@@ -36,18 +38,16 @@ fn main() -> ExitCode {
     // Side by side they would take each other's time, and the machine's two ends of port 53.
     arguments.test_threads = Some(1);
     let listing = arguments.list;
-    let ready = if listing { Err(Unavailable("only listed".to_owned())) } else { ready() };
-    let required = std::env::var("NETALIAS_REQUIRE_DOCKER").is_ok_and(|value| value == "1");
-    let docker: Option<&'static Docker> = match ready {
-        Ok(docker) => Some(Box::leak(Box::new(docker))),
-        Err(Unavailable(why)) if required => {
-            eprintln!("NETALIAS_REQUIRE_DOCKER=1, but the engine cannot be used: {why}");
+    let docker = match inside::possible() {
+        Err(why) if is_required() && !listing => {
+            eprintln!("NETALIAS_REQUIRE_DOCKER=1, but {why}");
             return ExitCode::FAILURE;
         }
-        Err(Unavailable(why)) => {
-            eprintln!("SKIPPED, all tests of clients on a real engine: {why}");
+        Err(why) => {
+            eprintln!("SKIPPED, {SUITE}: {why}");
             None
         }
+        Ok(()) => Docker::for_suite(SUITE, listing),
     };
     let measured: &'static Mutex<Vec<String>> = Box::leak(Box::default());
     let all: [(&str, Test); 3] = [
@@ -74,11 +74,6 @@ fn main() -> ExitCode {
         }
     }
     conclusion.exit_code()
-}
-
-fn ready() -> Result<Docker, Unavailable> {
-    inside::possible().map_err(Unavailable)?;
-    Docker::ready()
 }
 
 /// The tables, with what they depend on.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 use netalias::source::scenario::Expected;
 use netalias_testkit::{
-    Docker, IMAGE, OnEngine, Process, Unavailable, ask, check, kernel_port, label, until,
+    Docker, IMAGE, OnEngine, Process, ask, check, is_required, kernel_port, label, until,
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_netalias");
@@ -24,19 +24,7 @@ fn main() {
     // One engine, and scenarios that use the same names: one at a time.
     arguments.test_threads = Some(1);
     let listing = arguments.list;
-    let docker = if listing { Err(Unavailable("only listed".to_owned())) } else { Docker::ready() };
-    let required = std::env::var("NETALIAS_REQUIRE_DOCKER").is_ok_and(|value| value == "1");
-    let docker: Option<&'static Docker> = match docker {
-        Ok(docker) => Some(Box::leak(Box::new(docker))),
-        Err(Unavailable(why)) if required => {
-            eprintln!("NETALIAS_REQUIRE_DOCKER=1, but the engine cannot be used: {why}");
-            std::process::exit(1);
-        }
-        Err(Unavailable(why)) => {
-            eprintln!("SKIPPED, all tests on a real engine: {why}");
-            None
-        }
-    };
+    let docker = Docker::for_suite("all tests on a real engine", listing);
     let mut trials = scenarios(docker);
     let own: [(&str, Test); 8] = [
         ("a_change_is_in_the_answer_within_100_ms", a_change_is_in_the_answer_within_100_ms),
@@ -57,7 +45,7 @@ fn main() {
         });
         trials.push(trial.with_ignored_flag(docker.is_none() && !listing));
     }
-    trials.push(forgetting(docker, required, listing));
+    trials.push(forgetting(docker, listing));
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Some(docker) = docker {
         docker.clean();
@@ -91,11 +79,11 @@ fn scenarios(docker: Option<&'static Docker>) -> Vec<Trial> {
 
 /// The engine joins a swarm and leaves it. That makes Docker's DNS forget running containers, so it
 /// is done only where Docker is required and nobody else's containers run.
-fn forgetting(docker: Option<&'static Docker>, required: bool, listing: bool) -> Trial {
+fn forgetting(docker: Option<&'static Docker>, listing: bool) -> Trial {
     let obstacle = docker.and_then(|docker| {
         let swarm = docker.run(&["info", "--format", "{{.Swarm.LocalNodeState}}"]);
         let running = docker.run(&["ps", "-q"]);
-        match (required, swarm.as_str(), running.is_empty()) {
+        match (is_required(), swarm.as_str(), running.is_empty()) {
             (true, "inactive", true) => None,
             (false, ..) => Some("NETALIAS_REQUIRE_DOCKER is not set".to_owned()),
             (_, "inactive", false) => Some("containers of others run here".to_owned()),

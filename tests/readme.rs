@@ -68,6 +68,19 @@ fn flags(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
+fn the_differences_from_docker_are_the_rules_of_the_comparison() {
+    let rules = include_str!("differential/differences.md");
+    let rows: Vec<&str> = rules.lines().filter(|line| line.starts_with("| `")).collect();
+    assert!(rows.len() > 10, "{rows:?}");
+    for row in &rows {
+        assert!(README.contains(row), "{row}");
+    }
+    let told = README.lines().filter(|line| line.starts_with("| `") && line.contains("Docker"));
+    let told: Vec<&str> = told.filter(|line| !rows.contains(line)).collect();
+    assert!(told.is_empty(), "{told:?}");
+}
+
+#[test]
 fn every_file_and_link_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let targets = README.split("](").skip(1).filter_map(|rest| rest.split(')').next());

@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use fastrand::Rng;
 use libtest_mimic::{Arguments, Failed, Trial};
-use netalias_testkit::{Docker, Process, Unavailable, until};
+use netalias_testkit::{Docker, Process, is_required, until};
 
 use compare::{Tally, compare};
 use rules::{RULES, page};
@@ -47,18 +47,14 @@ fn main() {
     let (seeds, rest) = seeds(std::env::args().collect());
     let mut arguments = Arguments::from_iter(rest);
     arguments.test_threads = Some(1);
-    let docker = if arguments.list { Err("only listed".to_owned()) } else { ready() };
-    let required = std::env::var("NETALIAS_REQUIRE_DOCKER").is_ok_and(|value| value == "1");
-    let docker: Option<&'static Docker> = match docker {
-        Ok(docker) => Some(Box::leak(Box::new(docker))),
-        Err(why) if required && !arguments.list => {
-            eprintln!("NETALIAS_REQUIRE_DOCKER=1, but the engine cannot be used: {why}");
-            std::process::exit(1);
-        }
-        Err(why) => {
-            eprintln!("SKIPPED, the comparison with a real engine: {why}");
+    let what = "the comparison with a real engine";
+    let docker = match probe::obstacle() {
+        Some(why) if !arguments.list => {
+            eprintln!("SKIPPED, {what}: network namespaces cannot be entered: {why}");
+            assert!(!is_required(), "NETALIAS_REQUIRE_DOCKER=1");
             None
         }
+        _ => Docker::for_suite(what, arguments.list),
     };
     let agree = |seed: u64| {
         let trial = Trial::test(format!("docker_and_netalias_agree::seed_{seed}"), move || {
@@ -87,13 +83,6 @@ fn seeds(mut arguments: Vec<String>) -> (Vec<u64>, Vec<String>) {
         None => (0..count.unwrap_or(SEEDS)).map(|_| fastrand::u64(..)).collect(),
     };
     (seeds, arguments)
-}
-
-fn ready() -> Result<Docker, String> {
-    if let Some(why) = probe::obstacle() {
-        return Err(format!("network namespaces cannot be entered: {why}"));
-    }
-    Docker::ready().map_err(|Unavailable(why)| why)
 }
 
 /// `differences.md` is what people read; `NETALIAS_BLESS=1` writes it.

@@ -16,7 +16,7 @@ use futures_util::{Stream, StreamExt};
 
 use super::Target;
 use super::signals::Sent;
-use super::translate::{self, Translated};
+use super::translate::{self, Seen, Translated};
 use crate::model::{Change, ContainerId, EngineUrl, NetworkId};
 
 /// How long one answer of the engine may take. Events have no such limit.
@@ -56,17 +56,6 @@ pub enum EngineError {
         /// Why.
         source: ApiError,
     },
-}
-
-/// What an event hints at.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Seen {
-    Target(Target),
-    /// A container was sent a signal, then, by the engine's clock in nanoseconds since 1970.
-    Signal(ContainerId, u8, i128),
-    /// More than one thing, unnamed.
-    Everything,
-    Nothing,
 }
 
 /// A connection that has answered once.

@@ -31,9 +31,9 @@ use crate::model::{Change, EngineUrl, Reach};
 use crate::status::EngineStatus;
 use backoff::Backoff;
 use drift::Drift;
-use engine::{Engine, Seen};
+use engine::Engine;
 use signals::{Sent, Signals};
-use translate::Translated;
+use translate::{Seen, Translated};
 
 /// Everything is looked at again this often, in case an event never came.
 const RECONCILE: Duration = Duration::from_secs(60);

@@ -12,7 +12,6 @@ use bollard::models::{
 use super::super::labels::Spoken;
 use super::super::names::NameList;
 use super::Target;
-use super::engine::Seen;
 use super::signals::{self, Sent, told_to_stop};
 use crate::model::{
     Change, Condition, Container, ContainerId, Endpoint, Link, Name, NameSource, Network,
@@ -24,6 +23,17 @@ use crate::model::{
 pub(super) struct Translated {
     pub(super) change: Change,
     pub(super) invalid: Vec<String>,
+}
+
+/// What an event hints at.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    Target(Target),
+    /// A container was sent a signal, then, by the engine's clock in nanoseconds since 1970.
+    Signal(ContainerId, u8, i128),
+    /// More than one thing, unnamed.
+    Everything,
+    Nothing,
 }
 
 /// Reads `GET /containers/ID/json`. Only `State.Running` says that it runs: after a crash of the

@@ -15,6 +15,12 @@ pub fn label() -> &'static str {
     })
 }
 
+/// Whether tests must not be skipped for want of an engine.
+#[must_use]
+pub fn is_required() -> bool {
+    std::env::var("NETALIAS_REQUIRE_DOCKER").is_ok_and(|value| value == "1")
+}
+
 /// Why the tests on a real engine cannot run.
 #[derive(Debug)]
 pub struct Unavailable(pub String);
@@ -35,6 +41,25 @@ impl Docker {
         let works = output("docker", &["run", "--rm", "--label", label(), IMAGE, "true"]);
         works.map_err(|why| Unavailable(format!("{IMAGE} does not run: {why}")))?;
         Ok(docker)
+    }
+
+    /// The engine for a whole suite. None, said plainly, where there is none to use; with
+    /// `NETALIAS_REQUIRE_DOCKER=1` the suite fails then. A suite that only lists needs none.
+    pub fn for_suite(what: &str, only_listed: bool) -> Option<&'static Self> {
+        if only_listed {
+            return None;
+        }
+        match Self::ready() {
+            Ok(docker) => Some(Box::leak(Box::new(docker))),
+            Err(Unavailable(why)) if is_required() => {
+                eprintln!("NETALIAS_REQUIRE_DOCKER=1, but the engine cannot be used: {why}");
+                std::process::exit(1);
+            }
+            Err(Unavailable(why)) => {
+                eprintln!("SKIPPED, {what}: {why}");
+                None
+            }
+        }
     }
 
     /// Runs `docker ARGS` and returns what it prints.

@@ -10,7 +10,7 @@ mod scenario;
 mod wait;
 
 pub use ask::{Answer, ask, ask_from, spread};
-pub use docker::{Docker, IMAGE, Unavailable, label};
+pub use docker::{Docker, IMAGE, Unavailable, is_required, label};
 pub use fake_engine::{Absence, Api, Asked, FakeEngine, Faults, OnEvents, SECRET};
 pub use folder::Folder;
 pub use process::{Process, kernel_port};
