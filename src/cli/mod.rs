@@ -1,5 +1,6 @@
 //! The command line: one command a file; `serve` alone wires tasks together.
 
+mod as_client;
 mod ask_http;
 mod check;
 mod demo;

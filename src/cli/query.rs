@@ -1,7 +1,7 @@
 //! `netalias query`: asks over DNS and shows the answers and their spread.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -9,22 +9,30 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
 
 use super::ask_http::reachable;
-use super::table;
+use super::{as_client, table};
 use crate::config::{Config, Settings};
 use crate::dns::{Transport, ask};
+
+/// Enough look-ups to tell an even spread from an accident.
+const AS_CLIENT: u32 = 300;
 
 #[derive(clap::Args)]
 pub(super) struct QueryArgs {
     /// The name to ask for
     name: String,
-    /// The type of the question
-    #[arg(default_value = "A")]
-    r#type: String,
-    /// Ask this often, and count how often each answer came first [default: 1]
+    /// The type of the question [default: A; A and AAAA with --as-client]
+    r#type: Option<String>,
+    /// Ask this often, and count how often each answer came first [default: 1; 300 with
+    /// --as-client]
     #[arg(short = 'n', long, value_name = "COUNT")]
     count: Option<u32>,
-    /// Show beside it what this system's own resolver (getaddrinfo) picks [default count: 300]
-    #[arg(long)]
+    /// Also look the name up as programs do, and show which address they get to use
+    ///
+    /// That is the first address of getaddrinfo, which sorts what the server sent (RFC 6724). It
+    /// asks the servers of /etc/resolv.conf, whatever --server says, reads /etc/hosts and follows
+    /// `search`. In a static binary, as in the image, it is the resolver of the C library that
+    /// was linked in, not that of the system.
+    #[arg(long, conflicts_with = "type")]
     as_client: bool,
     /// The server to ask [default: 127.0.0.1:1053]
     #[arg(long, value_name = "ADDR:PORT")]
@@ -50,9 +58,6 @@ struct Report {
     answers: Vec<Answer>,
     /// How often each came first.
     first: BTreeMap<String, u32>,
-    /// How often the system's own resolver gave each one first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    picked: Option<BTreeMap<String, u32>>,
 }
 
 #[derive(serde::Serialize)]
@@ -67,18 +72,19 @@ pub(super) async fn run(args: QueryArgs) -> anyhow::Result<bool> {
     let mut name = Name::from_ascii(&args.name)
         .with_context(|| format!("{:?} is no name to ask for", args.name))?;
     name.set_fqdn(true);
-    let qtype: RecordType = args
-        .r#type
-        .to_uppercase()
-        .parse()
-        .with_context(|| format!("{:?} is no record type", args.r#type))?;
-    let count = args.count.unwrap_or(if args.as_client { CLIENT_COUNT } else { 1 });
+    let text = args.r#type.as_deref().unwrap_or("A");
+    let qtype: RecordType =
+        text.to_uppercase().parse().with_context(|| format!("{text:?} is no record type"))?;
+    let count = args.count.unwrap_or(if args.as_client { AS_CLIENT } else { 1 });
     if count == 0 {
         bail!("-n 0 asks nothing; ask at least once");
     }
     let defaults = Settings { listen: args.listen.clone(), ..Settings::default() };
     let listen = Config::new(defaults, Settings::default(), None)?.listen;
     let server = args.server.unwrap_or_else(|| reachable(listen[0]));
+    if args.as_client {
+        return as_client::run(&args.name, &name, server, count, args.json).await;
+    }
     let mut first = BTreeMap::new();
     let mut last = None;
     for _ in 0..count {
@@ -90,11 +96,7 @@ pub(super) async fn run(args: QueryArgs) -> anyhow::Result<bool> {
         last = Some((answer, transport, started.elapsed()));
     }
     let Some((answer, transport, time)) = last else { bail!("nothing was asked") };
-    let mut report = report(&args, count, server, &answer, first);
-    if args.as_client {
-        let name = args.name.clone();
-        report.picked = Some(tokio::task::spawn_blocking(move || picked(&name, count)).await??);
-    }
+    let report = report(&args.name, qtype, count, server, &answer, first);
     if args.json {
         anstream::println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -103,25 +105,9 @@ pub(super) async fn run(args: QueryArgs) -> anyhow::Result<bool> {
     Ok(answer.metadata.response_code == ResponseCode::NoError && !answer.answers.is_empty())
 }
 
-/// How often the system's resolver is asked, where nothing else is said: enough to see a spread.
-const CLIENT_COUNT: u32 = 300;
-
-/// What a program that connects to the name would take: the first address of each getaddrinfo.
-/// It goes its own way (hosts file, resolv.conf, sorting by RFC 6724), and not to `--server`.
-fn picked(name: &str, count: u32) -> anyhow::Result<BTreeMap<String, u32>> {
-    let mut picked = BTreeMap::new();
-    for _ in 0..count {
-        let found = (name, 0).to_socket_addrs();
-        let mut found =
-            found.with_context(|| format!("this system's resolver does not find {name}"))?;
-        let first = found.next().context("this system's resolver found no address")?;
-        *picked.entry(first.ip().to_string()).or_default() += 1;
-    }
-    Ok(picked)
-}
-
 fn report(
-    args: &QueryArgs,
+    name: &str,
+    qtype: RecordType,
     count: u32,
     server: SocketAddr,
     message: &Message,
@@ -135,28 +121,17 @@ fn report(
     });
     Report {
         server,
-        name: args.name.clone(),
-        r#type: args.r#type.to_uppercase(),
+        name: name.to_owned(),
+        r#type: qtype.to_string(),
         count,
         rcode: rcode(message),
         answers: answers.collect(),
         first,
-        picked: None,
     }
 }
 
 fn print(report: &Report, message: &Message, transport: Transport, time: Duration) {
-    if let Some(picked) = &report.picked {
-        let addresses: BTreeSet<&String> = report.first.keys().chain(picked.keys()).collect();
-        let times = |counts: &BTreeMap<String, u32>, address: &String| {
-            counts.get(address).copied().unwrap_or_default().to_string()
-        };
-        let row = |address: &String| {
-            [address.clone(), times(&report.first, address), times(picked, address)]
-        };
-        let rows: Vec<[String; 3]> = addresses.into_iter().map(row).collect();
-        table::print(["ADDRESS", "CAME FIRST", "PICKED"], &rows);
-    } else if report.count > 1 {
+    if report.count > 1 {
         let row = |(data, times): (&String, &u32)| [data.clone(), times.to_string()];
         let rows: Vec<[String; 2]> = report.first.iter().map(row).collect();
         table::print(["CAME FIRST", "TIMES"], &rows);
