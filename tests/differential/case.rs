@@ -132,9 +132,13 @@ impl Case<'_> {
 
     /// Its readings, and what its readings mean where they are link aliases.
     pub(crate) fn meanings(&self) -> Vec<(String, &str)> {
+        self.readings().into_iter().chain(self.links()).collect()
+    }
+
+    /// What the client means by the name as a link alias, and on which network.
+    pub(crate) fn links(&self) -> Vec<(String, &str)> {
         let linked = self.link_targets().into_iter();
-        let linked = linked.map(|(target, network)| (target.to_owned(), network));
-        self.readings().into_iter().chain(linked).collect()
+        linked.map(|(target, network)| (target.to_owned(), network)).collect()
     }
 
     /// Who holds the name, in any reading.
@@ -149,7 +153,7 @@ impl Case<'_> {
     /// The client's addresses of those who hold the name without an endpoint of their own.
     pub(crate) fn guests(&self, kind: Guest) -> Vec<IpAddr> {
         let mut addresses = Vec::new();
-        for (owner, network) in self.readings() {
+        for (owner, network) in self.meanings() {
             for guest in self.facts.containers.iter().filter(|guest| guest.running) {
                 if guest.own_names().any(|name| name.eq_ignore_ascii_case(&owner)) {
                     addresses.extend(self.facts.through(guest, kind, network));

@@ -294,27 +294,37 @@ fn only_these_are_new(case: &Case, addresses: Vec<IpAddr>) -> bool {
 
 /// Whether it is found by, or called by, a name that the engine chose.
 fn is_by_a_generated_name(case: &Case) -> bool {
-    let mut addresses = Vec::new();
-    for (owner, network) in case.meanings() {
-        let holders = case.facts.holders(&owner, network).into_iter();
-        let called = |c: &Container| c.has_generated_name() && c.name.eq_ignore_ascii_case(&owner);
-        let called = holders.filter(|(container, _)| called(container));
-        addresses.extend(called.flat_map(|(_, on)| on.addresses.iter().copied()));
+    let addresses = |meanings: Vec<(String, &str)>| {
+        let mut addresses = Vec::new();
+        for (owner, network) in meanings {
+            let holders = case.facts.holders(&owner, network).into_iter();
+            let called = holders.filter(|(container, _)| {
+                container.has_generated_name() && container.name.eq_ignore_ascii_case(&owner)
+            });
+            addresses.extend(called.flat_map(|(_, on)| on.addresses.iter().copied()));
+        }
+        addresses
+    };
+    // A link to such a name is dead for Docker, which then looks on.
+    let linked = addresses(case.links());
+    let linked = !linked.is_empty()
+        && matches!(case.netalias(), Verdict::Data(data) if data == case.of_type(linked));
+    let addresses = addresses(case.meanings());
+    if linked || !case.is_reverse() {
+        return linked || only_these_are_new(case, addresses);
     }
     let (Verdict::Data(docker), Verdict::Data(netalias)) = (case.docker(), case.netalias()) else {
-        return only_these_are_new(case, addresses);
+        return false;
     };
     // Docker calls an address by an alias or the short id then.
-    let renamed =
-        case.facts.containers.iter().filter(|c| c.has_generated_name()).any(|container| {
-            container.attachments.iter().any(|on| {
-                let below = |name: &str| format!("{name}.{}.", on.network).to_lowercase();
-                let called = |data: &BTreeSet<String>, name: &str| *data == [below(name)].into();
-                called(&netalias, &container.name)
-                    && container.names(on).any(|name| called(&docker, name))
-            })
-        });
-    case.is_reverse() && renamed || only_these_are_new(case, addresses)
+    case.facts.containers.iter().filter(|c| c.has_generated_name()).any(|container| {
+        container.attachments.iter().any(|on| {
+            let below = |name: &str| format!("{name}.{}.", on.network).to_lowercase();
+            let called = |data: &BTreeSet<String>, name: &str| *data == [below(name)].into();
+            called(&netalias, &container.name)
+                && container.names(on).any(|name| called(&docker, name))
+        })
+    })
 }
 
 /// Whether netalias answers from the default bridge what is true there.
