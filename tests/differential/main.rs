@@ -1,9 +1,9 @@
 //! Docker's resolver and netalias are asked the same from inside random containers; whatever
 //! differs must be a rule of the table in `rules`.
 //!
-//! `--seeds N` makes N random runs, `NETALIAS_SEED` repeats one, `NETALIAS_DIFFERENTIAL_STEPS` makes each
-//! longer. Where no engine answers the test is ignored, and says so; with
-//! `NETALIAS_REQUIRE_DOCKER=1` it fails instead.
+//! `--seeds N` makes N random runs, `NETALIAS_SEED` repeats one, and
+//! `NETALIAS_DIFFERENTIAL_STEPS` makes each longer. Where no engine answers the test is ignored,
+//! and says so; with `NETALIAS_REQUIRE_DOCKER=1` it fails instead.
 #![allow(clippy::expect_used)] // A test that cannot go on ends.
 
 mod case;

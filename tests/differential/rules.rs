@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::case::{Case, DOMAIN, Facet, Guest, Verdict, netalias_verdict};
-use crate::facts::{Container, DEFAULT_BRIDGE};
+use crate::facts::DEFAULT_BRIDGE;
 use crate::probe::Reply;
 use crate::questions::reverse;
 
