@@ -64,6 +64,8 @@ pub struct Answers {
     pub refused: Counter,
     /// FORMERR, NOTIMP and BADVERS.
     pub malformed: Counter,
+    /// Those among all of them that took no look-up.
+    pub from_memory: Counter,
 }
 
 /// A count that only grows.
@@ -122,6 +124,13 @@ impl Counter {
     /// Adds one.
     pub fn increment(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Adds so many.
+    pub fn add(&self, number: u64) {
+        if number > 0 {
+            self.0.fetch_add(number, Ordering::Relaxed);
+        }
     }
 
     /// The count so far.

@@ -212,6 +212,7 @@ answers = \"auto\"
 ttl    = 0
 health = \"prefer\"
 scope  = \"auto\"
+allow  = [\"loopback\", \"private\", \"engine\"]
 log    = \"info\"
 domain = [\"rr.internal\"]
 ";

@@ -258,7 +258,7 @@ fn n_questions_to_k_addresses_differ_by_one_at_most_from_any_threads() {
         let ring = Ring::new((0..k).collect());
         let count = |_| {
             let ring = &ring;
-            move || (0..n).map(|_| ring.rotate(Health::Ignore)[0]).collect::<Vec<u32>>()
+            move || (0..n).filter_map(|_| ring.rotate(Health::Ignore).next()).collect::<Vec<u32>>()
         };
         let firsts: Vec<u32> = std::thread::scope(|scope| {
             let spawned: Vec<_> = (0..threads).map(count).map(|f| scope.spawn(f)).collect();

@@ -19,7 +19,11 @@ const HOUSE: &[Room] = &[
         parts: &["model", "config"],
         dependencies: &["clap", "serde", "strsim", "thiserror", "toml"],
     },
-    Room { place: "src/directory.rs", parts: &["model"], dependencies: &["arc_swap", "dashmap"] },
+    Room {
+        place: "src/directory/",
+        parts: &["model", "directory"],
+        dependencies: &["arc_swap", "dashmap"],
+    },
     Room { place: "src/status.rs", parts: &["model"], dependencies: &[] },
     Room {
         place: "src/source/",
@@ -42,6 +46,8 @@ const HOUSE: &[Room] = &[
             "fastrand",
             "hickory_proto",
             "hickory_server",
+            "nix",
+            "socket2",
             "thiserror",
             "tokio",
             "tracing",

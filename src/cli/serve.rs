@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{ConfigArgs, reload};
@@ -73,12 +72,17 @@ pub(super) struct Server {
     pub(super) dns: Vec<SocketAddr>,
     /// Where HTTP is served.
     pub(super) http: SocketAddr,
-    stop: Arc<Notify>,
-    thread: std::thread::JoinHandle<()>,
+    running: dns::Running,
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 impl Server {
     pub(super) async fn start(config: &Config, engines: &[EngineUrl]) -> anyhow::Result<Self> {
+        // Before anybody can see that it serves and tell it to stop: a signal that nobody waits for
+        // kills.
+        let terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
         let dns_server = dns::bind(&config.listen).map_err(|error| {
             let remedy = remedy(&error.source);
             anyhow::anyhow!("{error}: {}; {remedy}", error.source)
@@ -93,10 +97,9 @@ impl Server {
         let (dns, http) = (dns_server.addresses().collect(), listener.local_addr()?);
         let pages = http::Pages { directory: reader.clone(), status: status.clone() };
         let service = dns::Service { directory: reader.clone(), status: status.clone() };
-        let stop = Arc::new(Notify::new());
-        let thread = dns_server.run(service, stop.clone()).context("cannot start serving")?;
+        let running = dns_server.start(&service).context("cannot start serving")?;
         tokio::spawn(http::serve(listener, pages));
-        Ok(Self { publisher, directory: reader, status, dns, http, stop, thread })
+        Ok(Self { publisher, directory: reader, status, dns, http, running, terminate, interrupt })
     }
 
     /// Follows changes of the configuration, and tells warnings.
@@ -107,17 +110,14 @@ impl Server {
 
     /// Waits for SIGTERM or SIGINT (a container's process 1 has no default handlers), then lets
     /// the DNS server finish what it has accepted.
-    pub(super) async fn until_told_to_stop(self) -> anyhow::Result<()> {
-        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    pub(super) async fn until_told_to_stop(mut self) -> anyhow::Result<()> {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
         tracing::info!("stopping");
-        self.stop.notify_one();
-        let thread = self.thread;
-        tokio::task::spawn_blocking(move || thread.join()).await?.ok();
+        let running = self.running;
+        tokio::task::spawn_blocking(move || running.stop()).await?;
         Ok(())
     }
 }

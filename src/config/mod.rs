@@ -17,9 +17,9 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::model::{
-    Answers, ContainerId, Domains, EngineUrl, Health, Name, NameError, Order, Overrides, Policy,
-    Rules, Scope, Selection, StaticData, StaticError, StaticNames, StaticRecord, StaticSet,
-    UrlError,
+    Access, Answers, ContainerId, Domains, EngineUrl, Health, Name, NameError, Order, Overrides,
+    Policy, Range, Rules, Scope, Selection, StaticData, StaticError, StaticNames, StaticRecord,
+    StaticSet, UrlError,
 };
 use records::RECORD_KEYS;
 use selection::SELECTION_KEYS;
@@ -41,6 +41,8 @@ pub struct Config {
     pub selection: Selection,
     /// What clients see that are no container.
     pub scope: Scope,
+    /// Who may ask.
+    pub allow: Access,
     /// Where clients that are no container reach the host; none is at the gateways.
     pub host_address: Vec<IpAddr>,
     /// A hosts file whose names are answered, too.
@@ -95,6 +97,11 @@ pub struct Settings {
     #[arg(long, value_name = "all|own|NAME,…", env = "NETALIAS_SCOPE")]
     #[serde(deserialize_with = "text")]
     pub scope: Option<Scope>,
+    /// Answer these clients alone, others get no reply: loopback, private (addresses), engine
+    /// (the subnets of its networks), all, or ADDRESS/PREFIX [default: loopback,private,engine]
+    #[arg(long, value_name = "RANGE", env = "NETALIAS_ALLOW", value_delimiter = ',')]
+    #[serde(deserialize_with = "texts")]
+    pub allow: Vec<Range>,
     /// Where clients that are no container reach the host, for containers on the host's network
     /// and host.docker.internal [default: the networks' gateways]
     #[arg(long, value_name = "ADDR", env = "NETALIAS_HOST_ADDRESS", value_delimiter = ',')]
@@ -182,7 +189,7 @@ const DEFAULT_HTTP_PORT: u16 = 8053;
 const DEFAULT_DOCKER: &str = "unix:///var/run/docker.sock";
 const DEFAULT_DOMAIN: &str = "rr.internal";
 /// Every key of the file; the example file and a test hold the list to [`Settings`].
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "listen",
     "http",
     "docker",
@@ -193,6 +200,7 @@ const KEYS: [&str; 14] = [
     "ttl",
     "health",
     "scope",
+    "allow",
     "host_address",
     "hosts",
     "log",
@@ -247,6 +255,7 @@ impl Config {
                 health: flags.health.or(file.health).unwrap_or_default(),
             },
             scope: flags.scope.or(file.scope).unwrap_or_default(),
+            allow: first_said([flags.allow, file.allow]).map(Access::new).unwrap_or_default(),
             host_address: first_said([flags.host_address, file.host_address]).unwrap_or_default(),
             hosts: flags.hosts.or(file.hosts),
             record,
@@ -266,6 +275,7 @@ impl Config {
             all.extend(records::hosts(&path.display().to_string(), text)?);
         }
         Ok(Policy {
+            access: self.allow.clone(),
             rules: self.rules(),
             domains: Domains::new(self.domain.iter().map(|domain| domain.name.clone()).collect()),
             scope: self.scope.clone(),
@@ -320,6 +330,7 @@ impl Config {
             format!("ttl    = {}", self.selection.ttl),
             format!("health = \"{}\"", self.selection.health),
             format!("scope  = \"{}\"", self.scope),
+            format!("allow  = {}", list(&self.allow.ranges().collect::<Vec<_>>())),
             format!("log    = \"{}\"", self.log.as_str()),
         ];
         let host = (!self.host_address.is_empty())
@@ -484,6 +495,7 @@ mod tests {
             answers: Some("sortproof".parse().unwrap()),
             health: Some(Health::Require),
             scope: Some("netlb,shop".parse().unwrap()),
+            allow: vec!["loopback".parse().unwrap(), "203.0.113.0/24".parse().unwrap()],
             hosts: Some("/etc/hosts".into()),
             host_address: vec!["192.168.1.5".parse().unwrap(), "fd00::5".parse().unwrap()],
             ..Settings::default()

@@ -1,13 +1,14 @@
 //! From a question to records: view, look-up, decision, and the chain of aliases.
 
-use std::net::IpAddr;
-
 use hickory_proto::op::{Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{DNSClass, Name as WireName, RData, Record, RecordType as WireType};
 
 use super::Service;
-use crate::model::{self, Asker, Decision, Outcome, Question, RecordType, Zone, decide};
+use super::extended::ExtendedError;
+use crate::model::{
+    self, Asker, Decision, Draw, Found, Outcome, Question, Reason, RecordType, Zone, decide,
+};
 use crate::status::Counter;
 
 /// TTL and MINIMUM of the SOA in negative answers, in seconds (RFC 2308 section 5). Zero, since a
@@ -24,37 +25,57 @@ pub(super) struct Answer {
     pub(super) answers: Vec<Record>,
     /// The SOA of a negative answer.
     pub(super) soa: Option<Record>,
+    /// Why there is no data.
+    pub(super) error: Option<ExtendedError>,
+    pub(super) again: Again,
 }
 
-/// The answer to a question from `client`.
-pub(super) fn answer(query: &Query, client: IpAddr, service: &Service) -> Answer {
+/// How the same question can be answered again, as long as what the answer depends on stays.
+#[derive(Default)]
+pub(super) enum Again {
+    /// By a look-up.
+    #[default]
+    LookUp,
+    /// By a draw, with what the asker has been found to be.
+    Draw(Draw, Asker),
+    /// By the same octets.
+    Repeat,
+    /// By the same octets, until anything changes.
+    RepeatWhileNothingChanges,
+}
+
+/// The answer to a question.
+pub(super) fn answer(query: &Query, mut asker: Asker, service: &Service) -> Answer {
     let counters = &service.status.answers;
-    let refused = || {
-        counters.refused.increment();
-        Answer { code: ResponseCode::Refused, ..Answer::default() }
-    };
-    // The directory holds class IN alone, and the root is nobody's here.
+    // The directory holds class IN alone.
     if query.query_class() != DNSClass::IN {
-        return refused();
+        return refused(ExtendedError::not_supported("only class IN is served"), service);
     }
-    let Ok(mut name) = model::Name::from_labels(query.name().iter()) else { return refused() };
+    if matches!(query.query_type(), WireType::AXFR | WireType::IXFR) {
+        return refused(ExtendedError::not_supported("zones are not transferred"), service);
+    }
+    // The root is nobody's here.
+    let Ok(mut name) = model::Name::from_labels(query.name().iter()) else {
+        return refused(ExtendedError::because(&Reason::NotOurs), service);
+    };
     let policy = service.directory.policy();
     let qtype = record_type(query.query_type());
     let mut answer = Answer { authoritative: true, ..Answer::default() };
     let mut owner = query.name().clone();
-    let mut asker = Asker { address: client, v4: None, v6: None, chance: fastrand::u64(..) };
     for _ in 0..=MAX_CHAIN {
         // Completeness is read before the look-up: what is published in between can then only
         // turn a SERVFAIL into the truth, never a name that exists into NXDOMAIN.
         let complete = service.directory.is_complete();
         let lookup = service.directory.lookup(&mut asker, &name, qtype, &policy);
-        let (zone, found) = (&lookup.zone, &lookup.found);
-        let question = Question { zone, found, qtype, asker: &asker };
+        let question = Question { zone: &lookup.zone, found: &lookup.found, qtype, asker: &asker };
         let Decision { outcome, ttl, reason } = decide(&question, &policy, complete);
+        let client = asker.address;
         tracing::debug!(%client, %name, r#type = %query.query_type(), %reason, "answered");
         match outcome {
             Outcome::Cname(target) => {
                 let canonical = wire(&target);
+                // The owner is a pointer at best, the target stands whole at worst.
+                asker.room = asker.room.saturating_sub(RECORD + canonical.len() + 1);
                 let data = RData::CNAME(CNAME(canonical.clone()));
                 answer.answers.push(Record::from_rdata(owner, ttl, data));
                 if qtype == RecordType::Cname {
@@ -62,11 +83,38 @@ pub(super) fn answer(query: &Query, client: IpAddr, service: &Service) -> Answer
                 }
                 (owner, name) = (canonical, target);
             }
-            outcome => return finish(answer, &owner, ttl, outcome, &lookup.zone, service),
+            outcome => {
+                if answer.answers.is_empty() {
+                    answer.again = again(&question, &outcome, &policy);
+                }
+                answer.error = Some(ExtendedError::because(&reason));
+                return finish(answer, &owner, ttl, outcome, &lookup.zone, service);
+            }
         }
     }
     answer.code = ResponseCode::ServFail;
+    answer.authoritative = false;
     counted(answer, &counters.servfail)
+}
+
+/// Octets of a record whose owner is a pointer, without its RDATA.
+const RECORD: usize = 12;
+
+fn refused(error: ExtendedError, service: &Service) -> Answer {
+    let code = ResponseCode::Refused;
+    let answer = Answer { code, error: Some(error), ..Answer::default() };
+    counted(answer, &service.status.answers.refused)
+}
+
+/// How the same question can be answered again.
+fn again(question: &Question, outcome: &Outcome, policy: &model::Policy) -> Again {
+    match (question.found, outcome) {
+        (Found::Set(_), Outcome::A(_) | Outcome::Aaaa(_)) => Draw::of(question, policy)
+            .map_or(Again::LookUp, |draw| Again::Draw(draw, *question.asker)),
+        (Found::Set(_), Outcome::NoData) => Again::Repeat,
+        (Found::Pointer(_), Outcome::Ptr(_)) => Again::RepeatWhileNothingChanges,
+        _ => Again::LookUp,
+    }
 }
 
 /// Completes an answer with what the last name of the chain has.
@@ -95,17 +143,22 @@ fn finish(
             &counters.servfail
         }
         // The chain leads to a name that is not ours: what is known of it is the answer.
-        Outcome::Refused if !answer.answers.is_empty() => &counters.data,
+        Outcome::Refused if !answer.answers.is_empty() => {
+            answer.error = None;
+            &counters.data
+        }
         Outcome::Refused => {
             answer.code = ResponseCode::Refused;
             answer.authoritative = false;
             &counters.refused
         }
         Outcome::Soa => {
+            answer.error = None;
             answer.answers.push(soa(zone, ttl));
             &counters.data
         }
         data => {
+            answer.error = None;
             let record = |data| Record::from_rdata(owner.clone(), ttl, data);
             answer.answers.extend(rdata(data, zone).into_iter().map(record));
             &counters.data

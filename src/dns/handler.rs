@@ -1,18 +1,31 @@
-//! hickory's `RequestHandler`: hands the request over, sends the reply.
+//! The same answers for a hickory server of somebody else's, with whatever transports it has.
 
 use std::iter;
 
 use async_trait::async_trait;
-use hickory_proto::op::{Header, HeaderCounts};
+use hickory_proto::op::{Edns, Header, HeaderCounts, Metadata, OpCode, Query, ResponseCode};
+use hickory_proto::rr::Record;
 use hickory_server::net::runtime::Time;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
-use hickory_server::zone_handler::MessageResponseBuilder;
+use hickory_server::zone_handler::{MessageRequest, MessageResponseBuilder};
 
 use super::Service;
-use super::respond::respond;
+use super::answer::answer;
+use super::respond::MAX_UDP_PAYLOAD;
+use crate::model::Asker;
 
-/// The handler that every transport shares.
-pub(super) struct Handler(pub(super) Service);
+/// hickory's `RequestHandler` over a directory. A `hickory_server::Server` that is given it serves
+/// it by any transport that hickory has. It does not ask who may ask, and the rules that hickory
+/// has for messages hold.
+pub struct Handler(Service);
+
+impl Handler {
+    /// Answers from this service.
+    #[must_use]
+    pub fn new(service: Service) -> Self {
+        Self(service)
+    }
+}
 
 #[async_trait]
 impl RequestHandler for Handler {
@@ -21,16 +34,55 @@ impl RequestHandler for Handler {
         request: &Request,
         mut response_handle: R,
     ) -> ResponseInfo {
-        let reply = respond(request, request.src().ip(), &self.0);
-        let builder = MessageResponseBuilder::new(&request.queries, reply.edns.as_ref());
-        let (answers, soa) = (reply.answers.iter(), reply.soa.iter());
-        let response = builder.build(reply.metadata, answers, iter::empty(), soa, iter::empty());
+        let mut metadata = Metadata::response_from_request(&request.metadata);
+        let (mut answers, mut soa): (Vec<Record>, Option<Record>) = (Vec::new(), None);
+        match question(request) {
+            Ok(query) => {
+                let (address, chance) = (request.src().ip(), fastrand::u64(..));
+                let asker = Asker { address, v4: None, v6: None, chance, room: usize::MAX };
+                let answer = answer(query, asker, &self.0);
+                metadata.recursion_available = true;
+                metadata.response_code = answer.code;
+                metadata.authoritative = answer.authoritative;
+                (answers, soa) = (answer.answers, answer.soa);
+            }
+            Err(code) => {
+                metadata.response_code = code;
+                self.0.status.answers.malformed.increment();
+            }
+        }
+        let edns = request.edns.as_ref().map(own_edns);
+        let builder = MessageResponseBuilder::new(&request.queries, edns.as_ref());
+        let (answers, soa) = (answers.iter(), soa.iter());
+        let response = builder.build(metadata, answers, iter::empty(), soa, iter::empty());
         match response_handle.send_response(response).await {
             Ok(info) => info,
             Err(error) => {
                 tracing::debug!(client = %request.src(), %error, "answer not sent");
-                Header { metadata: reply.metadata, counts: HeaderCounts::default() }.into()
+                Header { metadata, counts: HeaderCounts::default() }.into()
             }
         }
     }
+}
+
+/// The one question that can be answered, or why there is none.
+fn question(request: &MessageRequest) -> Result<&Query, ResponseCode> {
+    if request.metadata.op_code != OpCode::Query {
+        return Err(ResponseCode::NotImp);
+    }
+    if request.edns.as_ref().is_some_and(|edns| edns.version() > 0) {
+        return Err(ResponseCode::BADVERS);
+    }
+    match request.queries.queries() {
+        [query] => Ok(query.original()),
+        _ => Err(ResponseCode::FormErr),
+    }
+}
+
+/// hickory sends as much as our OPT says that we take, so it says no more than the client does.
+fn own_edns(theirs: &Edns) -> Edns {
+    let mut edns = Edns::new();
+    edns.set_max_payload(theirs.max_payload().min(MAX_UDP_PAYLOAD));
+    edns.flags_mut().dnssec_ok = theirs.flags().dnssec_ok;
+    edns
 }

@@ -1,18 +1,35 @@
 //! The wire: questions in, answers out.
 //!
-//! `server` binds sockets and lets hickory's transports read them; `handler` is hickory's
-//! `RequestHandler`, and thin; `respond` turns a request into a reply by the message rules, and
-//! `answer` a question into records by asking the directory and the pure decision; `client` is the
-//! asking side, for `netalias query`.
+//! `udp` and `tcp` carry octets, on the `sockets` that `server` binds; a `desk` makes a reply of a
+//! request. It reads it (`request`), gives the answer from its `memo` if it can, and else turns it
+//! into a reply by the message rules (`respond`), the question into records by asking the
+//! directory and the pure decision (`answer`), and the reply into octets (`encode`). `handler` is
+//! the same for a hickory server of somebody else's; `client` is the asking side, for `netalias
+//! query`.
 
 mod answer;
+mod asked;
 mod client;
+mod desk;
+mod encode;
+mod errors;
+mod extended;
 mod handler;
+mod memo;
+mod request;
 mod respond;
+mod seats;
 mod server;
+mod sockets;
+mod tcp;
+mod udp;
 
 pub use client::{AskError, Transport, ask};
-pub use server::{BindError, Server, bind};
+pub use desk::Desk;
+pub use handler::Handler;
+pub use respond::Carrier;
+pub use server::{Running, Server, bind};
+pub use sockets::BindError;
 
 use std::sync::Arc;
 

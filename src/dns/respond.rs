@@ -1,74 +1,109 @@
-//! From a request to a reply: the message rules, then the decision.
+//! From a question to a reply: the message rules, then the decision.
 
-use std::net::IpAddr;
-
-use hickory_proto::op::{Edns, Metadata, OpCode, Query, ResponseCode};
-use hickory_proto::rr::Record;
-use hickory_server::zone_handler::MessageRequest;
+use hickory_proto::op::{Query, ResponseCode};
+use hickory_proto::rr::{Name as WireName, Record, RecordType};
 
 use super::Service;
-use super::answer::answer;
+use super::answer::{Again, answer};
+use super::extended::ExtendedError;
+use super::request::{Edns, HEADER, Request};
+use crate::model::Asker;
 
 /// The largest UDP payload that we send and say we take (DNS flag day 2020: no fragments).
-const MAX_UDP_PAYLOAD: u16 = 1232;
-/// RFC 6891 section 6.2.3: smaller sizes mean this one.
+pub(super) const MAX_UDP_PAYLOAD: u16 = 1232;
+/// Without EDNS (RFC 1035 section 4.2.1), and for smaller sizes in EDNS (RFC 6891 section 6.2.3).
 const MIN_UDP_PAYLOAD: u16 = 512;
+/// Octets of an OPT record without options.
+pub(super) const OPT_RECORD: usize = 11;
 
-/// A reply, ready to be put on the wire beside the question.
-pub(super) struct Reply {
-    pub(super) metadata: Metadata,
-    pub(super) answers: Vec<Record>,
-    pub(super) soa: Option<Record>,
-    pub(super) edns: Option<Edns>,
+/// What carries a message, as far as it matters to the reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// One datagram.
+    Udp,
+    /// A connection.
+    Tcp,
 }
 
-/// The reply to a request from `client`.
-pub(super) fn respond(request: &MessageRequest, client: IpAddr, service: &Service) -> Reply {
+/// A reply, to be put on the wire behind the question.
+pub(super) struct Reply {
+    pub(super) code: ResponseCode,
+    pub(super) authoritative: bool,
+    pub(super) recursion_available: bool,
+    pub(super) answers: Vec<Record>,
+    pub(super) authority: Option<Record>,
+    pub(super) edns: Option<OwnEdns>,
+    /// Whether the same question can be answered again without a look-up.
+    pub(super) again: Again,
+}
+
+/// What our OPT record says.
+#[derive(Default)]
+pub(super) struct OwnEdns {
+    /// Copied (RFC 3225 section 3).
+    pub(super) dnssec_ok: bool,
+    pub(super) error: Option<ExtendedError>,
+    /// Whether the client wants to know for how long its connection may stand idle.
+    pub(super) keepalive: bool,
+}
+
+/// How long a reply to such a client may be, in octets.
+pub(super) fn limit(edns: Option<Edns>, carrier: Carrier) -> usize {
+    match (carrier, edns) {
+        (Carrier::Tcp, _) => usize::from(u16::MAX),
+        (Carrier::Udp, None) => usize::from(MIN_UDP_PAYLOAD),
+        (Carrier::Udp, Some(edns)) => {
+            usize::from(edns.payload.clamp(MIN_UDP_PAYLOAD, MAX_UDP_PAYLOAD))
+        }
+    }
+}
+
+/// How many octets of records such a reply has room for.
+pub(super) fn room(limit: usize, request: &Request) -> usize {
+    let opt = if request.edns.is_some() { OPT_RECORD } else { 0 };
+    limit.saturating_sub(HEADER + request.question.len() + opt)
+}
+
+/// The reply to a request.
+pub(super) fn respond(request: &Request, query: &Query, asker: Asker, service: &Service) -> Reply {
     let mut reply = Reply {
-        metadata: Metadata::response_from_request(&request.metadata),
+        code: ResponseCode::NoError,
+        authoritative: false,
+        // It stands in resolv.conf in the place of a recursive server, and some stubs give up a
+        // server that clears RA.
+        recursion_available: true,
         answers: Vec::new(),
-        soa: None,
-        edns: request.edns.as_ref().map(own_edns),
+        authority: None,
+        edns: request.edns.map(|theirs| OwnEdns {
+            dnssec_ok: theirs.dnssec_ok,
+            error: None,
+            keepalive: theirs.keepalive,
+        }),
+        again: Again::LookUp,
     };
-    match question(request) {
-        Ok(query) => {
-            let answer = answer(query, client, service);
-            // It stands in resolv.conf in the place of a recursive server, and some stubs give
-            // up a server that clears RA.
-            reply.metadata.recursion_available = true;
-            reply.metadata.response_code = answer.code;
-            reply.metadata.authoritative = answer.authoritative;
-            reply.answers = answer.answers;
-            reply.soa = answer.soa;
-        }
-        Err(code) => {
-            reply.metadata.response_code = code;
-            service.status.answers.malformed.increment();
-        }
+    // RFC 6891 section 6.1.3: a version that we do not speak.
+    if request.edns.is_some_and(|edns| edns.version > 0) {
+        service.status.answers.malformed.increment();
+        reply.code = ResponseCode::BADVERS;
+        reply.recursion_available = false;
+        return reply;
+    }
+    let answer = answer(query, asker, service);
+    reply.code = answer.code;
+    reply.authoritative = answer.authoritative;
+    reply.answers = answer.answers;
+    reply.authority = answer.soa;
+    reply.again = answer.again;
+    if let Some(edns) = &mut reply.edns {
+        edns.error = answer.error;
     }
     reply
 }
 
-/// The one question that can be answered, or why there is none.
-fn question(request: &MessageRequest) -> Result<&Query, ResponseCode> {
-    if request.metadata.op_code != OpCode::Query {
-        return Err(ResponseCode::NotImp);
-    }
-    // RFC 6891 section 6.1.3: a version that we do not speak.
-    if request.edns.as_ref().is_some_and(|edns| edns.version() > 0) {
-        return Err(ResponseCode::BADVERS);
-    }
-    // RFC 9619: QDCOUNT is one.
-    match request.queries.queries() {
-        [query] => Ok(query.original()),
-        _ => Err(ResponseCode::FormErr),
-    }
-}
-
-/// Our OPT: the size clamped both ways, DO copied (RFC 3225 section 3), no option echoed.
-fn own_edns(theirs: &Edns) -> Edns {
-    let mut edns = Edns::new();
-    edns.set_max_payload(theirs.max_payload().clamp(MIN_UDP_PAYLOAD, MAX_UDP_PAYLOAD));
-    edns.flags_mut().dnssec_ok = theirs.flags().dnssec_ok;
-    edns
+/// The question as hickory has it.
+pub(super) fn query(request: &Request) -> Option<Query> {
+    let name = WireName::from_labels(request.labels()).ok()?;
+    let mut query = Query::query(name, RecordType::from(request.qtype));
+    query.set_query_class(request.qclass.into());
+    Some(query)
 }

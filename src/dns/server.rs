@@ -1,101 +1,90 @@
-//! Sockets and the thread that serves them.
+//! The server: sockets bound, a thread for each UDP socket, one for TCP, and how they stop.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{io, thread};
 
-use hickory_server::Server as HickoryServer;
-use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::Notify;
 
-use super::Service;
-use super::handler::Handler;
+use super::desk::Desk;
+use super::sockets::{self, BindError, Sockets};
+use super::{Service, tcp, udp};
 
-/// An idle TCP connection is closed after this time (RFC 7766 section 6.2.3 asks for seconds).
-const TCP_IDLE: Duration = Duration::from_secs(10);
-/// Answers that may wait on one TCP connection.
-const TCP_ANSWERS: usize = 32;
-/// How often another port is tried, when any will do and UDP's twin is taken on TCP.
-const PORT_TRIES: usize = 16;
+/// UDP threads of one listening address: more do not make the kernel faster.
+const MAX_THREADS: usize = 8;
 
 /// A server with its sockets bound, not answering yet.
 pub struct Server {
-    sockets: Vec<(std::net::UdpSocket, std::net::TcpListener)>,
+    sockets: Vec<Sockets>,
 }
 
-/// A listening address that cannot be had.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} ({protocol})")]
-pub struct BindError {
-    /// The address asked for.
-    pub address: SocketAddr,
-    /// `udp` or `tcp`.
-    pub protocol: &'static str,
-    /// Why.
-    #[source]
-    pub source: io::Error,
+/// A server that answers.
+pub struct Running {
+    stop: Arc<AtomicBool>,
+    stop_tcp: Arc<Notify>,
+    threads: Vec<thread::JoinHandle<()>>,
 }
 
 /// Binds UDP and TCP on every address, both on the same port where the port is 0.
 pub fn bind(addresses: &[SocketAddr]) -> Result<Server, BindError> {
-    let sockets = addresses.iter().map(|address| bind_both(*address)).collect::<Result<_, _>>()?;
-    Ok(Server { sockets })
-}
-
-fn bind_both(
-    address: SocketAddr,
-) -> Result<(std::net::UdpSocket, std::net::TcpListener), BindError> {
-    let error = |protocol| move |source| BindError { address, protocol, source };
-    let mut tries = PORT_TRIES;
-    loop {
-        tries -= 1;
-        let udp = std::net::UdpSocket::bind(address).map_err(error("udp"))?;
-        let bound = udp.local_addr().map_err(error("udp"))?;
-        match std::net::TcpListener::bind(bound) {
-            Ok(tcp) => {
-                udp.set_nonblocking(true).map_err(error("udp"))?;
-                tcp.set_nonblocking(true).map_err(error("tcp"))?;
-                return Ok((udp, tcp));
-            }
-            Err(_) if address.port() == 0 && tries > 0 => {}
-            Err(source) => return Err(BindError { address, protocol: "tcp", source }),
-        }
-    }
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let bind = |address: &SocketAddr| sockets::bind(*address, processors.min(MAX_THREADS));
+    Ok(Server { sockets: addresses.iter().map(bind).collect::<Result<_, _>>()? })
 }
 
 impl Server {
     /// Where it listens.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.sockets.iter().filter_map(|(udp, _)| udp.local_addr().ok())
+        self.sockets.iter().filter_map(|sockets| sockets.tcp.local_addr().ok())
     }
 
-    /// Answers until `stop` is notified, then finishes what it has accepted.
+    /// Starts answering.
     ///
-    /// It has a thread and a runtime of its own: hickory spawns a task for each datagram, and on
-    /// one thread receiving cannot outrun answering, so a flood does not grow memory. And nothing
-    /// that the engine side does can hold up an answer.
-    pub fn run(self, service: Service, stop: Arc<Notify>) -> io::Result<thread::JoinHandle<()>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        thread::Builder::new().name("dns".to_owned()).spawn(move || {
-            if let Err(error) = runtime.block_on(self.serve(service, stop)) {
-                tracing::error!(%error, "the DNS server has ended");
+    /// It has threads of its own, so that nothing that the engine side does can hold up an answer.
+    /// Each UDP thread reads no faster than it answers: a flood waits in the kernel's buffer, and
+    /// what does not fit there is dropped, so it does not grow memory.
+    pub fn start(self, service: &Service) -> io::Result<Running> {
+        let mut running =
+            Running { stop: Arc::default(), stop_tcp: Arc::default(), threads: Vec::new() };
+        let mut listeners = Vec::new();
+        for Sockets { udp, tcp } in self.sockets {
+            listeners.push(tcp);
+            for socket in udp {
+                let (desk, stop) = (Desk::new(service.clone()), running.stop.clone());
+                running.spawn("dns-udp", move || udp::serve(&socket, desk, &stop))?;
             }
-        })
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (service, stop) = (service.clone(), running.stop_tcp.clone());
+        running
+            .spawn("dns-tcp", move || runtime.block_on(tcp::serve(listeners, service, &stop)))?;
+        Ok(running)
+    }
+}
+
+impl Running {
+    fn spawn(
+        &mut self,
+        name: &'static str,
+        work: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) -> io::Result<()> {
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            if let Err(error) = work() {
+                tracing::error!(%error, thread = name, "a DNS server has ended");
+            }
+        })?;
+        self.threads.push(thread);
+        Ok(())
     }
 
-    async fn serve(self, service: Service, stop: Arc<Notify>) -> io::Result<()> {
-        let mut server = HickoryServer::new(Handler(service));
-        for (udp, tcp) in self.sockets {
-            server.register_socket(UdpSocket::from_std(udp)?);
-            server.register_listener(TcpListener::from_std(tcp)?, TCP_IDLE, TCP_ANSWERS);
-        }
-        tokio::select! {
-            () = stop.notified() => {
-                server.shutdown_gracefully().await.map_err(io::Error::other)
-            }
-            ended = server.block_until_done() => ended.map_err(io::Error::other),
+    /// Takes nothing more in, and waits until everything is answered that was taken in.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.stop_tcp.notify_one();
+        for thread in self.threads {
+            // A thread that has panicked has said so.
+            let _ = thread.join();
         }
     }
 }

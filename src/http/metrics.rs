@@ -60,6 +60,14 @@ impl Collector for Scrape {
             let label = [("outcome", outcome)];
             ConstCounter::new(counter.get()).encode(family.encode_family(&label)?)?;
         }
+        let help = "Answers that took no look-up";
+        let metric = encoder.encode_descriptor(
+            "dns_answers_from_memory",
+            help,
+            None,
+            MetricType::Counter,
+        )?;
+        ConstCounter::new(answers.from_memory.get()).encode(metric)?;
         for (name, help, counter) in ENGINE_COUNTERS {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for engine in &status.engines {

@@ -15,45 +15,67 @@ pub struct Asker {
     pub v6: Option<Ipv6Addr>,
     /// A number drawn by chance, for `shuffle`.
     pub chance: u64,
+    /// How many octets of records the reply has room for.
+    pub room: usize,
 }
 
 /// An address family whose addresses can be compared bit by bit.
 pub trait Address: Copy + Ord {
+    /// Octets of its record in a reply, whose owner is a pointer to a name already there
+    /// (RFC 1035 section 4.1.4): 12, and the address.
+    const RECORD: usize;
     /// The address as a number, most significant bit first, in the high bits.
     fn bits(self) -> u128;
     /// The asker's own address of this family.
     fn of(asker: &Asker) -> Option<Self>;
 }
 
-/// The addresses of one answer, in the order to send.
-#[must_use]
+/// Puts the addresses of one answer into `out`, in the order to send.
+///
+/// Where not everybody is asked for by `all`, a large set gives no more than the reply has room
+/// for: the next so many, rather than a truncated reply and the question once more over TCP.
 pub fn choose<T: Address>(
     ring: &Ring<T>,
     selection: Selection,
     clients_sort: bool,
     asker: &Asker,
-) -> Vec<T> {
+    out: &mut Vec<T>,
+) {
+    out.clear();
+    let fit = (asker.room / T::RECORD).max(1);
+    let most = match selection.answers {
+        Answers::All => usize::MAX,
+        Answers::Count(count) => count.get().min(fit),
+        Answers::Auto | Answers::Sortproof => fit,
+    };
+    let sorts = match selection.answers {
+        Answers::Auto => clients_sort,
+        answers => answers == Answers::Sortproof,
+    };
+    // What a client would sort is thinned out first, and cut to size then.
+    let take = if sorts { usize::MAX } else { most };
     let health = selection.health;
-    let mut addresses = match selection.order {
-        Order::Rotate => ring.rotate(health),
-        Order::Weighted => ring.weighted(health),
-        Order::Shuffle => ring.by(health, |address| mix(asker.chance, address.bits())),
+    match selection.order {
+        Order::Rotate => out.extend(ring.rotate(health).take(take)),
+        Order::Weighted => out.extend(ring.weighted(health).take(take)),
+        Order::Shuffle => {
+            let shuffled = ring.by(health, |address| mix(asker.chance, address.bits()));
+            out.extend(shuffled.into_iter().take(take));
+        }
         Order::Sticky => {
             let client = match asker.address.to_canonical() {
                 IpAddr::V4(v4) => v4.bits(),
                 IpAddr::V6(v6) => v6.bits(),
             };
             let key = mix(0, client);
-            ring.by(health, |address| mix(key, address.bits()))
+            let ranked = ring.by(health, |address| mix(key, address.bits()));
+            out.extend(ranked.into_iter().take(take));
         }
-    };
-    match selection.answers {
-        Answers::All => {}
-        Answers::Auto if !clients_sort => {}
-        Answers::Count(count) => addresses.truncate(count.get()),
-        Answers::Auto | Answers::Sortproof => sortproof(&mut addresses, T::of(asker)),
     }
-    addresses
+    if sorts {
+        sortproof(out, T::of(asker));
+        out.truncate(most);
+    }
 }
 
 /// Keeps the first address, and those that a stable sort by RFC 6724 section 6, rule 9, leaves
@@ -83,6 +105,8 @@ fn mix(key: u64, bits: u128) -> u64 {
 }
 
 impl Address for Ipv4Addr {
+    const RECORD: usize = 16;
+
     fn bits(self) -> u128 {
         u128::from(u32::from(self)) << 96
     }
@@ -93,6 +117,8 @@ impl Address for Ipv4Addr {
 }
 
 impl Address for Ipv6Addr {
+    const RECORD: usize = 28;
+
     fn bits(self) -> u128 {
         self.into()
     }
@@ -109,7 +135,7 @@ mod tests {
 
     fn asker(address: [u8; 4]) -> Asker {
         let v4 = Ipv4Addr::from(address);
-        Asker { address: v4.into(), v4: Some(v4), v6: None, chance: 0 }
+        Asker { address: v4.into(), v4: Some(v4), v6: None, chance: 0, room: usize::MAX }
     }
 
     fn ring(last: impl IntoIterator<Item = u8>) -> Ring<Ipv4Addr> {
@@ -118,6 +144,17 @@ mod tests {
 
     fn selection(order: Order, answers: Answers) -> Selection {
         Selection { order, answers, ..Selection::default() }
+    }
+
+    fn chosen(
+        ring: &Ring<Ipv4Addr>,
+        selection: Selection,
+        clients_sort: bool,
+        asker: &Asker,
+    ) -> Vec<Ipv4Addr> {
+        let mut out = Vec::new();
+        choose(ring, selection, clients_sort, asker, &mut out);
+        out
     }
 
     fn last(addresses: &[Ipv4Addr]) -> Vec<u8> {
@@ -138,7 +175,7 @@ mod tests {
             let ring = ring(2..7);
             let mut firsts = HashMap::new();
             for _ in 0..300 {
-                let answer = choose(&ring, selection(Order::Rotate, answers), true, &client);
+                let answer = chosen(&ring, selection(Order::Rotate, answers), true, &client);
                 let first = sorted_by_client(answer, Ipv4Addr::new(10, 0, 0, 7))[0];
                 *firsts.entry(first).or_insert(0) += 1;
             }
@@ -155,7 +192,7 @@ mod tests {
     fn fallbacks_remain_where_a_sort_leaves_them_behind() {
         let rotate = selection(Order::Rotate, Answers::Sortproof);
         let (ring, client) = (ring([2, 3, 64]), asker([10, 0, 0, 5]));
-        let answers: Vec<_> = (0..3).map(|_| last(&choose(&ring, rotate, true, &client))).collect();
+        let answers: Vec<_> = (0..3).map(|_| last(&chosen(&ring, rotate, true, &client))).collect();
         // .2 and .3 share 29 bits with .5, .64 shares 25: alone it would be sorted behind them.
         assert_eq!(answers, [vec![2, 3, 64], vec![3, 64, 2], vec![64]]);
     }
@@ -164,17 +201,29 @@ mod tests {
     fn without_the_clients_own_address_only_the_first_is_sure() {
         let stranger = Asker { v4: None, ..asker([192, 168, 0, 1]) };
         let rotate = selection(Order::Rotate, Answers::Sortproof);
-        assert_eq!(choose(&ring(2..7), rotate, true, &stranger).len(), 1);
+        assert_eq!(chosen(&ring(2..7), rotate, true, &stranger).len(), 1);
         let auto = selection(Order::Rotate, Answers::Auto);
-        assert_eq!(choose(&ring(2..7), auto, false, &stranger).len(), 5, "nobody sorts");
+        assert_eq!(chosen(&ring(2..7), auto, false, &stranger).len(), 5, "nobody sorts");
     }
 
     #[test]
     fn a_number_of_answers_is_the_next_so_many() {
         let two = selection(Order::Rotate, Answers::Count(2.try_into().unwrap()));
         let (ring, client) = (ring(1..4), asker([10, 0, 0, 9]));
-        let answers: Vec<_> = (0..3).map(|_| last(&choose(&ring, two, true, &client))).collect();
+        let answers: Vec<_> = (0..3).map(|_| last(&chosen(&ring, two, true, &client))).collect();
         assert_eq!(answers, [[1, 2], [2, 3], [3, 1]]);
+    }
+
+    #[test]
+    fn a_large_set_gives_the_next_so_many_that_fit_unless_all_are_asked_for() {
+        let (ring, client) = (ring(1..6), Asker { room: 2 * 16 + 15, ..asker([10, 0, 0, 9]) });
+        let rotate = |answers| selection(Order::Rotate, answers);
+        let answers: Vec<_> =
+            (0..3).map(|_| last(&chosen(&ring, rotate(Answers::Auto), false, &client))).collect();
+        assert_eq!(answers, [[1, 2], [2, 3], [3, 4]]);
+        assert_eq!(chosen(&ring, rotate(Answers::All), false, &client).len(), 5);
+        let none = Asker { room: 0, ..client };
+        assert_eq!(chosen(&ring, rotate(Answers::Auto), false, &none).len(), 1, "never nobody");
     }
 
     #[test]
@@ -182,7 +231,7 @@ mod tests {
         let sticky = selection(Order::Sticky, Answers::All);
         let first = |ring: &Ring<Ipv4Addr>, n: u32| {
             let client = asker((0xac10_0000 + n).to_be_bytes());
-            choose(ring, sticky, false, &client)[0]
+            chosen(ring, sticky, false, &client)[0]
         };
         let (four, five) = (ring(1..5), ring(1..6));
         let mut moved = 0;
@@ -206,7 +255,7 @@ mod tests {
         let orders: HashSet<_> = (0..200)
             .map(|chance| {
                 let client = Asker { chance, ..asker([10, 0, 0, 9]) };
-                last(&choose(&ring, shuffle, false, &client))
+                last(&chosen(&ring, shuffle, false, &client))
             })
             .collect();
         assert_eq!(orders.len(), 6, "every order of three comes up: {orders:?}");

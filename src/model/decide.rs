@@ -4,15 +4,17 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::{Asker, Health, Member, Name, Policy, RecordSet, Service, StaticSet, choose};
+use super::{
+    Asker, Health, Member, Name, Policy, RecordSet, Selection, Service, StaticSet, choose,
+};
 
 /// Decides the answer. `complete` says whether every source has given its first complete list;
 /// before that nobody can know that a name does not exist.
 #[must_use]
 pub fn decide(question: &Question, policy: &Policy, complete: bool) -> Decision {
-    let Question { zone, found, qtype, asker } = *question;
+    let Question { zone, found, qtype, .. } = *question;
     let (outcome, reason) = match found {
-        Found::Set(set) => return from_set(zone, set, qtype, policy, asker),
+        Found::Set(set) => return from_set(question, set, policy),
         Found::Service(service, set) => from_service(zone, service, set, qtype),
         Found::Static(set) => return from_statics(set, qtype, policy),
         Found::Pointer(host) => match qtype {
@@ -176,32 +178,62 @@ pub enum RecordType {
     Other,
 }
 
-fn from_set(
-    zone: &Zone,
-    set: &RecordSet,
-    qtype: RecordType,
-    policy: &Policy,
-    asker: &Asker,
-) -> Decision {
-    let domain = match zone {
+/// A decision about the addresses of a set, but for whose turn it is: as long as the directory
+/// does not change, the same question is answered by it again.
+#[derive(Clone, Debug)]
+pub struct Draw {
+    /// Whose addresses.
+    pub set: Arc<RecordSet>,
+    /// How they are chosen.
+    pub selection: Selection,
+}
+
+impl Draw {
+    /// What is drawn for a question for addresses. None: something else decides.
+    #[must_use]
+    pub fn of(question: &Question, policy: &Policy) -> Option<Self> {
+        let Found::Set(set) = question.found else { return None };
+        let addresses = matches!(question.qtype, RecordType::A | RecordType::Aaaa);
+        addresses.then(|| Self { set: set.clone(), selection: selection(question, set, policy) })
+    }
+
+    /// Takes the turn for an A RRset; nothing in `out` means NODATA.
+    pub fn v4(&self, asker: &Asker, out: &mut Vec<Ipv4Addr>) {
+        choose(&self.set.v4, self.selection, self.set.place.dual_stack, asker, out);
+    }
+
+    /// Takes the turn for an AAAA RRset; nothing in `out` means NODATA.
+    pub fn v6(&self, asker: &Asker, out: &mut Vec<Ipv6Addr>) {
+        choose(&self.set.v6, self.selection, self.set.place.dual_stack, asker, out);
+    }
+}
+
+fn selection(question: &Question, set: &RecordSet, policy: &Policy) -> Selection {
+    let domain = match question.zone {
         Zone::Domain(domain) => Some(domain),
         _ => None,
     };
-    let selection = policy.rules.selection(domain, &set.owner, set.labels);
-    let clients_sort = set.place.dual_stack;
-    let qtype = match qtype {
+    policy.rules.selection(domain, &set.owner, set.labels)
+}
+
+fn from_set(question: &Question, set: &Arc<RecordSet>, policy: &Policy) -> Decision {
+    let selection = selection(question, set, policy);
+    let draw = || Draw { set: set.clone(), selection };
+    let qtype = match question.qtype {
         RecordType::Any if set.v4.is_empty() => RecordType::Aaaa,
         RecordType::Any => RecordType::A,
         other => other,
     };
     let (outcome, answered) = match qtype {
         RecordType::A => {
-            let addresses = choose(&set.v4, selection, clients_sort, asker);
+            let mut addresses = Vec::new();
+            draw().v4(question.asker, &mut addresses);
             let answered = addresses.len();
             (Outcome::A(addresses), answered)
         }
         RecordType::Aaaa => {
-            let addresses = choose(&set.v6, selection, clients_sort, asker);
+            let mut addresses = Vec::new();
+            draw().v6(question.asker, &mut addresses);
             let answered = addresses.len();
             (Outcome::Aaaa(addresses), answered)
         }
@@ -236,10 +268,10 @@ fn from_statics(set: &StaticSet, qtype: RecordType, policy: &Policy) -> Decision
     }
     let outcome = match qtype {
         RecordType::A | RecordType::Any if !set.v4.is_empty() => {
-            Outcome::A(set.v4.rotate(Health::Ignore))
+            Outcome::A(set.v4.rotate(Health::Ignore).collect())
         }
         RecordType::Aaaa | RecordType::Any if !set.v6.is_empty() => {
-            Outcome::Aaaa(set.v6.rotate(Health::Ignore))
+            Outcome::Aaaa(set.v6.rotate(Health::Ignore).collect())
         }
         RecordType::Txt | RecordType::Any if !set.texts.is_empty() => {
             Outcome::Txt(set.texts.iter().map(|text| vec![text.clone()]).collect())

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, logs, reads a clock or draws a random number; the one piece of shared
 //! state is the turn counter of a [`Ring`].
 
+mod access;
 mod change;
 mod choose;
 mod decide;
@@ -21,9 +22,10 @@ mod statics;
 mod view;
 mod warning;
 
+pub use access::{Access, Range, RangeError};
 pub use change::{Change, Client, Member, Update};
 pub use choose::{Address, Asker, choose};
-pub use decide::{Decision, Found, Outcome, Question, Reason, RecordType, Zone, decide};
+pub use decide::{Decision, Draw, Found, Outcome, Question, Reason, RecordType, Zone, decide};
 pub use endpoint::{
     Condition, Container, ContainerId, Endpoint, Labels, Link, NameSource, Network, NetworkId,
     Port, Rank, Reach, Subnet, SubnetError,

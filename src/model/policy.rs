@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
-use super::{ContainerId, Domains, Rules, Scope, StaticNames, StaticSet};
+use super::{Access, ContainerId, Domains, Rules, Scope, StaticNames, StaticSet};
 
 /// How questions are answered.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
+    /// Who may ask.
+    pub access: Access,
     /// In which order, how many, for how long and of what health addresses are answered.
     pub rules: Rules,
     /// The own domains.

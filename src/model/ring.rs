@@ -1,5 +1,7 @@
 //! `Ring`: the addresses of one RRset, and whose turn it is.
 
+use std::borrow::Cow;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Health, Rank};
@@ -10,6 +12,10 @@ pub struct Ring<T> {
     spokes: Box<[Spoke<T>]>,
     /// Which of them are answered unless a question says otherwise; the turn is handed over by it.
     health: Health,
+    /// The spokes that are answered under it, ready, so that an answer allocates nothing.
+    fit: Box<[Spoke<T>]>,
+    /// Who comes first in a weighted order, computed when it is asked for.
+    schedule: OnceLock<Box<[usize]>>,
     /// Where it began.
     start: usize,
     /// Where it began, and one more for each answer.
@@ -49,13 +55,17 @@ impl<T: Copy + Ord> Ring<T> {
         spokes.sort_unstable();
         spokes.dedup_by_key(|spoke| spoke.address);
         let before = previous.and_then(Self::last_first);
-        let mut ring =
-            Self { spokes: spokes.into(), health, start: 0, turn: AtomicUsize::new(0), before };
-        if let Some(last) = before {
-            ring.start = ring.fit(health).partition_point(|spoke| spoke.address <= last);
-            ring.turn = AtomicUsize::new(ring.start);
+        let fit = fit(&spokes, health);
+        let start = before.map_or(0, |last| fit.partition_point(|spoke| spoke.address <= last));
+        Self {
+            spokes: spokes.into(),
+            health,
+            fit: fit.into(),
+            schedule: OnceLock::new(),
+            start,
+            turn: AtomicUsize::new(start),
+            before,
         }
-        ring
     }
 
     /// The addresses that may be answered under a health policy, in ascending order.
@@ -74,26 +84,25 @@ impl<T: Copy + Ord> Ring<T> {
     ///
     /// One atomic add is the whole agreement between threads, so n calls begin with each of k
     /// addresses n/k times, rounded up or down, whoever makes them.
-    #[must_use]
-    pub fn rotate(&self, health: Health) -> Vec<T> {
+    pub fn rotate(&self, health: Health) -> impl Iterator<Item = T> + use<'_, T> {
         let fit = self.fit(health);
-        if fit.is_empty() {
-            return Vec::new();
-        }
-        let first = self.take_turn() % fit.len();
-        from(&fit, first)
+        let first = if fit.is_empty() { 0 } else { self.take_turn() % fit.len() };
+        Walk::from(fit, first)
     }
 
     /// The same, but each begins as often as its weight says.
-    #[must_use]
-    pub fn weighted(&self, health: Health) -> Vec<T> {
+    pub fn weighted(&self, health: Health) -> impl Iterator<Item = T> + use<'_, T> {
         let fit = self.fit(health);
-        let schedule = schedule(&fit);
-        if schedule.is_empty() {
-            return Vec::new();
-        }
-        let first = schedule[self.take_turn() % schedule.len()];
-        from(&fit, first)
+        let other;
+        let schedule = if health == self.health {
+            self.schedule.get_or_init(|| schedule(&fit).into())
+        } else {
+            other = schedule(&fit);
+            &other[..]
+        };
+        let first =
+            if schedule.is_empty() { 0 } else { schedule[self.take_turn() % schedule.len()] };
+        Walk::from(fit, first)
     }
 
     /// The fit addresses in an order that `rank` gives, highest first; takes no turn.
@@ -108,14 +117,12 @@ impl<T: Copy + Ord> Ring<T> {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn fit(&self, health: Health) -> Vec<Spoke<T>> {
-        let worst = match health {
-            Health::Ignore => Some(Rank::Unfit),
-            Health::Require => Some(Rank::Ready),
-            Health::Prefer => self.spokes.iter().map(|spoke| spoke.rank).min(),
-        };
-        let fits = |spoke: &&Spoke<T>| worst.is_some_and(|worst| spoke.rank <= worst);
-        self.spokes.iter().filter(fits).copied().collect()
+    fn fit(&self, health: Health) -> Cow<'_, [Spoke<T>]> {
+        if health == self.health {
+            Cow::Borrowed(&self.fit)
+        } else {
+            Cow::Owned(fit(&self.spokes, health))
+        }
     }
 
     /// The address that the last answer began with, of this ring or of one before it.
@@ -124,15 +131,48 @@ impl<T: Copy + Ord> Ring<T> {
         if turn == self.start {
             return self.before;
         }
-        let fit = self.fit(self.health);
-        let last = turn.wrapping_sub(1).checked_rem(fit.len())?;
-        fit.get(last).map(|spoke| spoke.address)
+        let last = turn.wrapping_sub(1).checked_rem(self.fit.len())?;
+        self.fit.get(last).map(|spoke| spoke.address)
     }
 }
 
-fn from<T: Copy>(spokes: &[Spoke<T>], first: usize) -> Vec<T> {
-    let (after, from) = spokes.split_at(first);
-    from.iter().chain(after).map(|spoke| spoke.address).collect()
+/// The spokes that are answered under a health policy.
+fn fit<T: Copy>(spokes: &[Spoke<T>], health: Health) -> Vec<Spoke<T>> {
+    let worst = match health {
+        Health::Ignore => Some(Rank::Unfit),
+        Health::Require => Some(Rank::Ready),
+        Health::Prefer => spokes.iter().map(|spoke| spoke.rank).min(),
+    };
+    let fits = |spoke: &&Spoke<T>| worst.is_some_and(|worst| spoke.rank <= worst);
+    spokes.iter().filter(fits).copied().collect()
+}
+
+/// Once around, from any spoke on.
+struct Walk<'a, T: Copy> {
+    spokes: Cow<'a, [Spoke<T>]>,
+    next: usize,
+    left: usize,
+}
+
+impl<'a, T: Copy> Walk<'a, T> {
+    fn from(spokes: Cow<'a, [Spoke<T>]>, first: usize) -> Self {
+        Self { next: first, left: spokes.len(), spokes }
+    }
+}
+
+impl<T: Copy> Iterator for Walk<'_, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.left = self.left.checked_sub(1)?;
+        let address = self.spokes[self.next].address;
+        self.next = if self.next + 1 == self.spokes.len() { 0 } else { self.next + 1 };
+        Some(address)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
 }
 
 /// Who comes first, answer by answer, until it repeats: smooth weighted round robin. Each time the
@@ -170,7 +210,7 @@ mod tests {
     use super::*;
 
     fn firsts(ring: &Ring<u8>, n: usize) -> Vec<u8> {
-        (0..n).map(|_| ring.rotate(Health::Ignore)[0]).collect()
+        (0..n).filter_map(|_| ring.rotate(Health::Ignore).next()).collect()
     }
 
     fn next(addresses: Vec<u8>, previous: &Ring<u8>) -> Ring<u8> {
@@ -179,14 +219,18 @@ mod tests {
         Ring::following(spokes, Health::Ignore, Some(previous))
     }
 
+    fn turn(ring: &Ring<u8>) -> Vec<u8> {
+        ring.rotate(ring.health).collect()
+    }
+
     #[test]
     fn each_answer_starts_one_further() {
         let ring = Ring::new(vec![3, 1, 2, 2]);
-        assert_eq!(ring.rotate(Health::Prefer), [1, 2, 3]);
-        assert_eq!(ring.rotate(Health::Prefer), [2, 3, 1]);
-        assert_eq!(ring.rotate(Health::Prefer), [3, 1, 2]);
-        assert_eq!(ring.rotate(Health::Prefer), [1, 2, 3]);
-        assert!(Ring::<u8>::new(vec![]).rotate(Health::Prefer).is_empty());
+        assert_eq!(turn(&ring), [1, 2, 3]);
+        assert_eq!(turn(&ring), [2, 3, 1]);
+        assert_eq!(turn(&ring), [3, 1, 2]);
+        assert_eq!(turn(&ring), [1, 2, 3]);
+        assert!(turn(&Ring::new(vec![])).is_empty());
     }
 
     #[test]
@@ -208,7 +252,7 @@ mod tests {
         let again = next(vec![1, 2, 3], &without_three);
         assert_eq!(firsts(&again, 2), [1, 2]);
         let empty = next(vec![], &again);
-        assert!(empty.rotate(Health::Ignore).is_empty());
+        assert!(turn(&empty).is_empty());
         let back = next(vec![1, 2, 3], &empty);
         assert_eq!(firsts(&back, 2), [3, 1]);
     }
@@ -236,14 +280,14 @@ mod tests {
             let spokes = ('a'..).zip(weights.iter().copied()).map(spoke).collect();
             Ring::following(spokes, Health::Prefer, None)
         };
-        let first = |ring: &Ring<char>| ring.weighted(Health::Prefer)[0];
+        let first = |ring: &Ring<char>| ring.weighted(Health::Prefer).next();
         let ring = weighted(&[5, 1, 1]);
-        let once: String = (0..7).map(|_| first(&ring)).collect();
+        let once: String = (0..7).filter_map(|_| first(&ring)).collect();
         assert_eq!(once, "aabacaa");
-        let many: String = (0..700).map(|_| first(&ring)).collect();
+        let many: String = (0..700).filter_map(|_| first(&ring)).collect();
         assert_eq!(["a", "b", "c"].map(|c| many.matches(c).count()), [500, 100, 100]);
         // Thousands of heavy addresses are scaled down, not waited for.
         let heavy: Vec<u8> = (0..200).map(|n| 200 + n % 2).collect();
-        assert!(!weighted(&heavy).weighted(Health::Prefer).is_empty());
+        assert!(weighted(&heavy).weighted(Health::Prefer).next().is_some());
     }
 }

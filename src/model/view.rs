@@ -118,6 +118,15 @@ impl View {
         }
     }
 
+    /// Whether the client has private names.
+    #[must_use]
+    pub fn has_links(&self) -> bool {
+        match self {
+            Self::All => false,
+            Self::Networks(sights) => sights.iter().any(|sight| !sight.links.is_empty()),
+        }
+    }
+
     /// The networks on which the client has a private meaning for a name, and the name meant.
     pub fn links<'a>(&'a self, alias: &'a Name) -> impl Iterator<Item = (&'a NetworkId, &'a Name)> {
         let sights = match self {

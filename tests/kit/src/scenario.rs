@@ -91,7 +91,7 @@ impl Subject for Core {
     fn dig(&mut self, dig: &Dig) -> Expected {
         let client = dig.client.as_deref().map_or([127, 0, 0, 1].into(), |name| self.client(name));
         let policy = self.reader.policy();
-        let mut asker = Asker { address: client, v4: None, v6: None, chance: 0 };
+        let mut asker = Asker { address: client, v4: None, v6: None, chance: 0, room: usize::MAX };
         let name = Name::parse(&dig.name).expect("a name");
         let qtype = match dig.qtype.as_str() {
             "A" => RecordType::A,

@@ -1,5 +1,9 @@
 //! The live directory: who has which name on which network. One fold writes, every query reads.
 
+mod epochs;
+
+pub use epochs::Stamp;
+
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +12,7 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
+use self::epochs::Epochs;
 use crate::model::{
     Asker, Change, Client, ContainerId, Found, Member, Name, Network, NetworkId, Place, Policy,
     RecordSet, RecordType, Registry, Reverse, Rules, Scope, Service, StaticFound, Update, View,
@@ -24,7 +29,7 @@ pub fn new(sources: usize, policy: Policy) -> (Publisher, Reader) {
         network_names: DashMap::new(),
         clients: DashMap::new(),
         incomplete: AtomicUsize::new(sources),
-        generation: AtomicUsize::new(0),
+        epochs: Epochs::new(),
         policy: ArcSwap::from_pointee(policy),
     });
     let registry = Arc::new(Mutex::new(Registry::default()));
@@ -65,8 +70,7 @@ struct Maps {
     clients: DashMap<IpAddr, Arc<Client>>,
     /// Sources that have not given a complete list yet.
     incomplete: AtomicUsize,
-    /// Counts changes that made a difference.
-    generation: AtomicUsize,
+    epochs: Epochs,
     policy: ArcSwap<Policy>,
 }
 
@@ -76,11 +80,13 @@ impl Publisher {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let updates = registry.apply(change);
         let different = !updates.is_empty();
-        if different {
-            self.maps.generation.fetch_add(1, Ordering::Relaxed);
-        }
         for update in updates {
+            let epoch = self.maps.epochs.of(&update);
             self.maps.store(update);
+            epoch.end();
+        }
+        if different {
+            self.maps.epochs.all.end();
         }
         different
     }
@@ -93,7 +99,8 @@ impl Publisher {
         if old.rules != rules {
             self.maps.reselect(&rules);
         }
-        self.maps.generation.fetch_add(1, Ordering::Relaxed);
+        self.maps.epochs.shape.end();
+        self.maps.epochs.all.end();
     }
 
     /// Whether this network is in the directory.
@@ -107,6 +114,8 @@ impl Publisher {
         let less_one = |left: usize| left.checked_sub(1);
         // Release: whoever reads zero (Acquire) sees every entry published before.
         let _ = self.maps.incomplete.fetch_update(Ordering::Release, Ordering::Relaxed, less_one);
+        // Who may ask depends on it.
+        self.maps.epochs.shape.end();
     }
 }
 
@@ -126,7 +135,53 @@ impl Reader {
     /// A number that is another one after each change of names, views or policy.
     #[must_use]
     pub fn generation(&self) -> usize {
-        self.maps.generation.load(Ordering::Relaxed)
+        self.maps.epochs.all.now()
+    }
+
+    /// Whether a client may ask. Until the engine's networks are known, it may be one of theirs.
+    #[must_use]
+    pub fn admits(&self, client: IpAddr, policy: &Policy) -> bool {
+        let of_engine = |client: IpAddr| {
+            let subnets = |network: &Network| network.subnets.iter().any(|s| s.contains(client));
+            self.maps.networks.iter().any(|network| subnets(&network))
+        };
+        policy.access.admits(client, || !self.is_complete() || of_engine(client.to_canonical()))
+    }
+
+    /// The container that has an address.
+    #[must_use]
+    pub fn container_at(&self, address: IpAddr) -> Option<Arc<Client>> {
+        self.maps.clients.get(&address.to_canonical()).map(|client| client.clone())
+    }
+
+    /// What the answer to a question for a name depends on, as it is now; whoever takes it before
+    /// the look-up can tell later whether the answer still holds.
+    #[must_use]
+    pub fn stamp(&self, name: &Name, client: IpAddr, policy: &Policy) -> Stamp {
+        let client = client.to_canonical();
+        let by_all = match self.maps.clients.get(&client) {
+            // A private name may mean any other name.
+            Some(container) => container.view.has_links(),
+            // The view is that of another client.
+            None => match policy.scope {
+                Scope::Auto | Scope::Own => policy.own.is_some(),
+                Scope::All | Scope::Networks(_) => false,
+            },
+        };
+        let stamp = self.maps.epochs.stamp(name, client);
+        if by_all { stamp.strict() } else { stamp }
+    }
+
+    /// What it depends on who a client is, as it is now.
+    #[must_use]
+    pub fn client_stamp(&self, client: IpAddr) -> Stamp {
+        self.maps.epochs.stamp(&Name::root(), client.to_canonical())
+    }
+
+    /// Whether nothing has changed that the answer depends on.
+    #[must_use]
+    pub fn is_current(&self, stamp: &Stamp) -> bool {
+        self.maps.epochs.is_current(stamp)
     }
 
     /// Finds what a name leads to for a client: a container sees its own networks, anybody else
@@ -139,9 +194,7 @@ impl Reader {
         qtype: RecordType,
         policy: &Policy,
     ) -> Lookup {
-        let address = asker.address.to_canonical();
-        let container = self.maps.clients.get(&address).map(|client| client.clone());
-        if let Some(container) = container {
+        if let Some(container) = self.container_at(asker.address) {
             let lookup = self.resolve(name, qtype, policy, &container.view);
             if let Found::Set(set) = &lookup.found {
                 container.introduce(asker, &set.place.network);
@@ -162,7 +215,7 @@ impl Reader {
     /// The view of a container, by one of its addresses.
     #[must_use]
     pub fn view_of(&self, address: IpAddr) -> Option<View> {
-        self.maps.clients.get(&address.to_canonical()).map(|client| client.view.clone())
+        self.container_at(address).map(|client| client.view.clone())
     }
 
     fn view_of_others(&self, policy: &Policy) -> View {

@@ -1,0 +1,191 @@
+//! UDP: each thread reads its own socket, answers, and sends, in batches.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::{array, io, thread};
+
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, MultiHeaders, RecvMsg, recvmmsg, sendmmsg};
+
+use super::asked::{Family, V4, V6};
+use super::desk::Desk;
+use super::respond::Carrier;
+
+/// Datagrams that are read at a time.
+const BATCH: usize = 32;
+/// Octets of the longest request that is read; a longer one is cut, and malformed then. A question
+/// takes 300 at most, and options of any use less than the rest.
+const MAX_REQUEST: usize = 4096;
+/// The pause after an error of the socket itself, so that a broken one costs no core.
+const ERROR_PAUSE: Duration = Duration::from_millis(100);
+/// Batches that are still answered when it is told to stop: more is a flood, not a backlog.
+const LAST_BATCHES: usize = 256;
+
+/// Answers what comes until it is told to stop, and then what has come.
+pub(super) fn serve(socket: &UdpSocket, desk: Desk, stop: &AtomicBool) -> io::Result<()> {
+    let own = socket.local_addr()?;
+    match own {
+        SocketAddr::V4(_) => Server::<V4>::new(socket, own, desk)?.run(stop),
+        SocketAddr::V6(_) => Server::<V6>::new(socket, own, desk)?.run(stop),
+    }
+    Ok(())
+}
+
+struct Server<'s, F: Family> {
+    socket: &'s UdpSocket,
+    own: SocketAddr,
+    desk: Desk,
+    buffers: Box<[[u8; MAX_REQUEST]]>,
+    received: MultiHeaders<F::Address>,
+    replies: Replies<F>,
+}
+
+/// The replies to one batch.
+struct Replies<F: Family> {
+    octets: [Vec<u8>; BATCH],
+    clients: [Option<F::Address>; BATCH],
+    asked: [Option<F::Asked>; BATCH],
+    length: usize,
+    headers: MultiHeaders<F::Address>,
+}
+
+impl<'s, F: Family> Server<'s, F> {
+    fn new(socket: &'s UdpSocket, own: SocketAddr, desk: Desk) -> io::Result<Self> {
+        F::ask_for_it(socket)?;
+        Ok(Self {
+            socket,
+            own,
+            desk,
+            buffers: vec![[0; MAX_REQUEST]; BATCH].into(),
+            received: MultiHeaders::preallocate(BATCH, Some(F::space())),
+            replies: Replies {
+                octets: array::from_fn(|_| Vec::new()),
+                clients: [None; BATCH],
+                asked: [None; BATCH],
+                length: 0,
+                headers: MultiHeaders::preallocate(BATCH, Some(F::space())),
+            },
+        })
+    }
+
+    fn run(&mut self, stop: &AtomicBool) {
+        let mut last = 0;
+        while last < LAST_BATCHES {
+            let stopping = stop.load(Ordering::Relaxed);
+            last += usize::from(stopping);
+            match self.batch(stopping) {
+                Err(Errno::EAGAIN) if stopping => return,
+                // Without an error, or when nothing came for a while, it goes on.
+                Ok(()) | Err(Errno::EAGAIN | Errno::EINTR) => {}
+                Err(error) => {
+                    tracing::warn!(socket = %self.own, %error, "cannot receive");
+                    thread::sleep(ERROR_PAUSE);
+                }
+            }
+        }
+    }
+
+    fn batch(&mut self, stopping: bool) -> nix::Result<()> {
+        let mut buffers = self.buffers.iter_mut();
+        // There are as many buffers as that.
+        let mut slices: [[IoSliceMut; 1]; BATCH] =
+            array::from_fn(|_| [IoSliceMut::new(buffers.next().map_or(&mut [], |b| &mut b[..]))]);
+        let flags = MsgFlags::MSG_WAITFORONE;
+        let flags = if stopping { flags | MsgFlags::MSG_DONTWAIT } else { flags };
+        let fd = self.socket.as_raw_fd();
+        let received = recvmmsg(fd, &mut self.received, slices.iter_mut(), flags, None)?;
+        for message in received {
+            self.replies.answer(&message, self.own, &mut self.desk);
+        }
+        self.replies.send(self.socket);
+        self.desk.count();
+        Ok(())
+    }
+}
+
+impl<F: Family> Replies<F> {
+    /// Adds the reply to a datagram, if there is one.
+    fn answer(&mut self, message: &RecvMsg<F::Address>, own: SocketAddr, desk: &mut Desk) {
+        let (Some(address), Some(octets)) = (message.address, message.iovs().next()) else {
+            return;
+        };
+        let asked = message.cmsgs().ok().and_then(|mut all| all.find_map(|one| F::read(&one)));
+        let client = F::client(address);
+        if is_nobody(client) || is_ourselves(client, own, asked.as_ref().map(F::address)) {
+            return;
+        }
+        let at = self.length;
+        if desk.answer(octets, client.ip(), Carrier::Udp, &mut self.octets[at]) {
+            (self.clients[at], self.asked[at]) = (Some(address), asked);
+            self.length += 1;
+        }
+    }
+
+    /// Sends the replies, in as few calls as there are addresses that were asked in a row. A reply
+    /// that cannot be sent is lost, as a datagram may be.
+    fn send(&mut self, socket: &UdpSocket) {
+        let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_NOSIGNAL);
+        let slices: [[IoSlice; 1]; BATCH] = array::from_fn(|at| [IoSlice::new(&self.octets[at])]);
+        let mut at = 0;
+        while at < self.length {
+            let asked = self.asked[at];
+            let key = asked.as_ref().map(F::address);
+            let others = self.asked[at..self.length].iter();
+            let run = others.take_while(|a| a.as_ref().map(F::address) == key).count();
+            let messages: &[_] = &asked.as_ref().map(F::write).into_iter().collect::<Vec<_>>();
+            let end = at + run;
+            let sent = sendmmsg(
+                fd,
+                &mut self.headers,
+                &slices[at..end],
+                &self.clients[at..end],
+                messages,
+                flags,
+            );
+            at += match sent {
+                Ok(sent) => sent.count().max(1),
+                Err(Errno::EINTR) => 0,
+                Err(error) => {
+                    tracing::debug!(%error, "a reply cannot be sent");
+                    1
+                }
+            };
+        }
+        self.length = 0;
+    }
+}
+
+/// Sources that no client has, and that a reply must not go to.
+fn is_nobody(client: SocketAddr) -> bool {
+    let broadcast = client.ip() == IpAddr::V4(std::net::Ipv4Addr::BROADCAST);
+    client.port() == 0 || client.ip().is_unspecified() || client.ip().is_multicast() || broadcast
+}
+
+/// Whether a datagram claims to come from the very socket that it came to: only a forged one does.
+fn is_ourselves(client: SocketAddr, own: SocketAddr, asked: Option<IpAddr>) -> bool {
+    client.port() == own.port()
+        && (client.ip() == own.ip() || asked.is_some_and(|asked| asked == client.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_and_ourselves_get_no_reply() {
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        for nobody in ["10.0.0.1:0", "0.0.0.0:99", "255.255.255.255:99", "224.0.0.1:99", "[::]:9"] {
+            assert!(is_nobody(address(nobody)), "{nobody}");
+        }
+        assert!(!is_nobody(address("10.0.0.1:53")));
+        let own = address("0.0.0.0:53");
+        let asked = Some(IpAddr::from([10, 0, 0, 1]));
+        assert!(is_ourselves(address("10.0.0.1:53"), own, asked));
+        assert!(!is_ourselves(address("10.0.0.1:54"), own, asked));
+        assert!(!is_ourselves(address("10.0.0.2:53"), own, asked));
+        assert!(is_ourselves(address("10.0.0.1:53"), address("10.0.0.1:53"), None));
+    }
+}

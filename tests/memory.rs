@@ -1,0 +1,204 @@
+//! An answer that is given from memory is, octet for octet, the one that a look-up would give:
+//! random questions, histories and rules, asked of two desks whose directories are told the same.
+//! It prints its seed; set `NETALIAS_SEED` to it to see the same run again.
+#![allow(clippy::expect_used)] // A test that cannot go on ends.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use netalias::config::{Config, Settings};
+use netalias::directory;
+use netalias::dns::{Carrier, Desk, Service};
+use netalias::model::Policy;
+use netalias::source::scenario::{Player, parse_line};
+use netalias::status::Status;
+
+/// Questions of one run.
+const STEPS: usize = 60_000;
+/// One question in so many comes after a change.
+const CHANGE: u8 = 60;
+
+/// A desk, the directory behind it, and the engine that its directory follows.
+struct World {
+    desk: Desk,
+    player: Player,
+    publisher: directory::Publisher,
+    status: Arc<Status>,
+}
+
+impl World {
+    fn new(desk: fn(Service) -> Desk) -> Self {
+        let (publisher, reader) = directory::new(1, Policy::default());
+        let status = Arc::new(Status::new(&[]));
+        let service = Service { directory: reader, status: status.clone() };
+        let player = Player::new(publisher.clone());
+        Self { desk: desk(service), player, publisher, status }
+    }
+
+    fn play(&mut self, line: &str) {
+        let line = parse_line("history", 1, line).expect("a command").expect("a command");
+        // What the engine refuses changes nothing.
+        let _ = self.player.play(&line.command);
+    }
+
+    /// The reply to a request, with chance that is the same in both worlds.
+    fn answer(&mut self, request: &[u8], client: IpAddr, carrier: Carrier, chance: u64) -> Vec<u8> {
+        fastrand::seed(chance);
+        let mut out = Vec::new();
+        let answered = self.desk.answer(request, client, carrier, &mut out);
+        if answered { out } else { b"silence".to_vec() }
+    }
+}
+
+/// Networks of one and of both families, links, hosts, and every label that says how to choose.
+fn change(chance: &mut fastrand::Rng) -> String {
+    let container = format!("c{}", chance.u8(..4));
+    let network = format!("n{}", chance.u8(..2));
+    let other = format!("c{}", chance.u8(..4));
+    match chance.u8(..16) {
+        0 => "docker network create --subnet 10.9.0.0/24 n0".to_owned(),
+        1 => "docker network create --ipv6 --subnet 10.8.0.0/24 --subnet fd00:8::/64 n1".to_owned(),
+        2 => format!("docker network rm {network}"),
+        3 => format!("docker network connect --alias a.b {network} {container}"),
+        4 => format!("docker network disconnect {network} {container}"),
+        5 => format!("docker stop {container}"),
+        6 => format!("docker start {container}"),
+        7 => format!("docker pause {container}"),
+        8 => format!("docker unpause {container}"),
+        9 => format!("docker rename {container} {other}"),
+        10 => format!("docker rm -f {container}"),
+        11 => format!(
+            "docker run -d --name {container} --net {network} --link {other}:app --net-alias app \
+             busybox"
+        ),
+        _ => {
+            let order = ["rotate", "shuffle", "weighted", "sticky"][chance.usize(..4)];
+            let answers = ["all", "auto", "sortproof", "1", "2"][chance.usize(..5)];
+            let health = ["prefer", "require", "ignore"][chance.usize(..3)];
+            let weight = chance.u8(1..6);
+            format!(
+                "docker run -d --name {container} --net {network} --net-alias app --expose 80 \
+                 --label netalias.order={order} --label netalias.answers={answers} \
+                 --label netalias.health={health} --label netalias.weight={weight} busybox"
+            )
+        }
+    }
+}
+
+/// What a configuration may say, and what may be in force already.
+fn policy(chance: &mut fastrand::Rng) -> Policy {
+    let ttl = chance.u8(..3);
+    let text = [
+        format!("ttl = {ttl}"),
+        format!("ttl = {ttl}\n[[domain]]\nname = \"one.internal\"\nanswers = 1"),
+        "[[name]]\nname = \"a*\"\norder = \"sticky\"".to_owned(),
+        "[[record]]\nname = \"app\"\ntype = \"A\"\nvalue = \"10.1.1.1\"".to_owned(),
+        "scope = \"n1\"\nallow = [\"10.0.0.0/8\"]".to_owned(),
+        "domain = []\nhealth = \"ignore\"".to_owned(),
+    ][chance.usize(..6)]
+    .clone();
+    let file: Settings = toml::from_str(&text).expect("a configuration");
+    let config = Config::new(Settings::default(), file, None).expect("a configuration");
+    config.policy(None, None).expect("a policy")
+}
+
+/// A query in every form: case, EDNS, sizes, flags.
+fn request(chance: &mut fastrand::Rng) -> Vec<u8> {
+    let names = [
+        "app",
+        "app",
+        "app",
+        "c0",
+        "c1",
+        "a.b",
+        "b",
+        "app.n0",
+        "app.n1",
+        "app.rr.internal",
+        "app.one.internal",
+        "app.n1.rr.internal",
+        "_80._tcp.app",
+        "n0",
+        "rr.internal",
+        "nobody",
+        "example.org",
+        "2.0.9.10.in-addr.arpa",
+        "3.0.8.10.in-addr.arpa",
+        "9.10.in-addr.arpa",
+    ];
+    // Most are like others, as they are in life.
+    let usual = chance.bool();
+    let name = if usual { "app" } else { names[chance.usize(..names.len())] };
+    let types = [1_u16, 28, 1, 28, 28, 12, 16, 33, 65, 255, 6, 5];
+    let mut octets = chance.u16(..).to_be_bytes().to_vec();
+    octets.extend([[1, 0], [0, 0], [1, 0x20], [1, 0x10]][chance.usize(..4)]);
+    let edns = chance.u8(..if usual { 2 } else { 4 });
+    octets.extend([0, 1, 0, 0, 0, 0, 0, u8::from(edns > 0)]);
+    for label in name.split('.') {
+        octets.push(u8::try_from(label.len()).expect("short"));
+        let odd = chance.u8(..8) == 0;
+        let turn = |octet: u8| if odd { octet.to_ascii_uppercase() } else { octet };
+        octets.extend(label.bytes().map(turn));
+    }
+    octets.push(0);
+    octets.extend(types[chance.usize(..if usual { 2 } else { types.len() })].to_be_bytes());
+    octets.extend([0, if chance.u8(..50) == 0 { 3 } else { 1 }]);
+    if edns > 0 {
+        let size = [0_u16, 512, 1232, 4096][chance.usize(..4)].to_be_bytes();
+        let dnssec_ok = if edns == 2 { 0x80 } else { 0 };
+        octets.extend([0, 0, 41, size[0], size[1], 0, 0, dnssec_ok, 0]);
+        let cookie: &[u8] = if edns == 3 { &[0, 10, 0, 2, 1, 2] } else { &[] };
+        octets.extend([0, u8::try_from(cookie.len()).expect("short")]);
+        octets.extend(cookie);
+    }
+    octets
+}
+
+#[test]
+fn answers_from_memory_are_those_of_a_look_up() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
+    let given = std::env::var("NETALIAS_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| u64::try_from(now % (1 << 60)).expect("small"));
+    eprintln!("NETALIAS_SEED={seed}");
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let (mut remembering, mut forgetful) = (World::new(Desk::new), World::new(Desk::forgetful));
+    let mut history = Vec::new();
+    for step in 0..STEPS {
+        if step < 20 || chance.u8(..CHANGE) == 0 {
+            if step >= 20 && chance.u8(..8) == 0 {
+                let policy = policy(&mut chance);
+                history.push(format!("{policy:?}"));
+                remembering.publisher.set_policy(policy.clone());
+                forgetful.publisher.set_policy(policy);
+            } else {
+                let line = change(&mut chance);
+                remembering.play(&line);
+                forgetful.play(&line);
+                history.push(line);
+            }
+        }
+        let request = request(&mut chance);
+        let clients = ["127.0.0.1", "10.9.0.2", "10.9.0.3", "10.8.0.2", "fd00:8::2", "192.0.2.1"];
+        let client: IpAddr = clients[chance.usize(..6)].parse().expect("an address");
+        let carrier = if chance.u8(..8) == 0 { Carrier::Tcp } else { Carrier::Udp };
+        let luck = chance.u64(..);
+        let given = remembering.answer(&request, client, carrier, luck);
+        let looked_up = forgetful.answer(&request, client, carrier, luck);
+        // Errors are told so many times a second, and the two do not count from the same moment.
+        let silence = b"silence".to_vec();
+        let is_error = |reply: &Vec<u8>| reply.get(3).is_some_and(|o| matches!(o & 15, 1 | 4 | 5));
+        if given == silence && is_error(&looked_up) || looked_up == silence && is_error(&given) {
+            continue;
+        }
+        let last = &history[history.len().saturating_sub(10)..];
+        assert_eq!(
+            given, looked_up,
+            "NETALIAS_SEED={seed}, step {step}: {client} asks {request:?} after {last:#?}"
+        );
+    }
+    remembering.desk.count();
+    let from_memory = remembering.status.answers.from_memory.get();
+    assert!(from_memory > 1_000, "memory was hardly used: {from_memory} of {STEPS}");
+    eprintln!("{from_memory} of {STEPS} answers were given from memory");
+}
