@@ -44,6 +44,7 @@ const HOUSE: &[Room] = &[
         dependencies: &[
             "async_trait",
             "fastrand",
+            "foldhash",
             "hickory_proto",
             "hickory_server",
             "nix",

@@ -6,8 +6,9 @@
 //! give.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use foldhash::fast::RandomState;
 
 use super::answer::Again;
 use super::request::{HEADER, Request, flag};
@@ -26,14 +27,16 @@ const MAX_REPEATED: usize = 512;
 const TYPE_A: u16 = 1;
 /// Octets of a record whose owner is a pointer, without its RDATA.
 const RECORD: usize = 12;
+/// Octets of an IPv6 address.
+const MAX_ADDRESS: usize = 16;
 
 /// The memory, and room for one answer.
 pub(super) struct Memo {
     directory: Reader,
-    answers: HashMap<u64, Known>,
-    clients: HashMap<IpAddr, KnownClient>,
-    hasher: RandomState,
-    folded: Folded,
+    /// By [`Key`].
+    answers: HashMap<Box<[u8]>, Known, RandomState>,
+    clients: HashMap<IpAddr, KnownClient, RandomState>,
+    key: Key,
     v4: Vec<Ipv4Addr>,
     v6: Vec<Ipv6Addr>,
 }
@@ -57,19 +60,16 @@ pub(super) struct KnownClient {
 }
 
 /// What matters of the OPT record of a request.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Opt {
     Absent,
     Plain,
     WithDo,
 }
 
-/// An answer, and everything that it was given for.
+/// An answer, and what it depended on.
 struct Known {
     stamp: Stamp,
-    container: Option<IpAddr>,
-    question: Box<[u8]>,
-    opt: Opt,
     answer: Answer,
 }
 
@@ -83,18 +83,17 @@ enum Answer {
     },
 }
 
-/// A question in lower case.
+/// All that an answer is given for: the question in lower case, OPT, and who asks.
 #[derive(Default)]
-struct Folded(Vec<u8>);
+struct Key(Vec<u8>);
 
 impl Memo {
     pub(super) fn new(directory: Reader) -> Self {
         Self {
             directory,
-            answers: HashMap::new(),
-            clients: HashMap::new(),
-            hasher: RandomState::new(),
-            folded: Folded::default(),
+            answers: HashMap::default(),
+            clients: HashMap::default(),
+            key: Key::default(),
             v4: Vec::new(),
             v6: Vec::new(),
         }
@@ -130,19 +129,15 @@ impl Memo {
         out: &mut Vec<u8>,
     ) -> Option<Given> {
         let opt = plain(request)?;
-        self.folded.set(request.question);
-        let key = self.hasher.hash_one((&self.folded.0, client.container, opt));
-        let known = self.answers.get(&key)?;
-        let same = *known.question == *self.folded.0
-            && known.container == client.container
-            && known.opt == opt;
-        if !same || !self.directory.is_current(&known.stamp) {
+        self.key.set(request, opt, client);
+        let known = self.answers.get(&*self.key.0)?;
+        if !self.directory.is_current(&known.stamp) {
             return None;
         }
         match &known.answer {
             Answer::Octets { aa_and_code, counts, rest } => {
                 // Compressed names in it mean the question's labels, whose case is the client's.
-                if *self.folded.0 != *request.question {
+                if !self.key.is_lower_case(request) {
                     return None;
                 }
                 begin(request, *aa_and_code, *counts, out);
@@ -185,7 +180,7 @@ impl Memo {
         out: &[u8],
     ) {
         let Some(opt) = plain(request) else { return };
-        self.folded.set(request.question);
+        self.key.set(request, opt, client);
         let stamp = match again {
             Again::RepeatWhileNothingChanges => stamp.strict(),
             _ => stamp,
@@ -194,7 +189,7 @@ impl Memo {
             Again::LookUp => return,
             Again::Draw(draw, asker) => Answer::Draw(draw, asker),
             Again::Repeat | Again::RepeatWhileNothingChanges => {
-                match octets(request, out).filter(|_| *self.folded.0 == *request.question) {
+                match octets(request, out).filter(|_| self.key.is_lower_case(request)) {
                     Some(octets) => octets,
                     None => return,
                 }
@@ -203,23 +198,25 @@ impl Memo {
         if self.answers.len() >= ANSWERS {
             self.answers.clear();
         }
-        let key = self.hasher.hash_one((&self.folded.0, client.container, opt));
-        let known = Known {
-            stamp,
-            container: client.container,
-            question: self.folded.0.as_slice().into(),
-            opt,
-            answer,
-        };
-        self.answers.insert(key, known);
+        self.answers.insert(self.key.0.as_slice().into(), Known { stamp, answer });
     }
 }
 
-impl Folded {
-    /// Length octets and the small numbers of type and class are no letters.
-    fn set(&mut self, question: &[u8]) {
+impl Key {
+    fn set(&mut self, request: &Request, opt: Opt, client: &KnownClient) {
         self.0.clear();
-        self.0.extend(question.iter().map(u8::to_ascii_lowercase));
+        // Length octets and the small numbers of type and class are no letters.
+        self.0.extend(request.question.iter().map(u8::to_ascii_lowercase));
+        self.0.push(opt as u8);
+        match client.container {
+            None => {}
+            Some(IpAddr::V4(v4)) => self.0.extend(v4.octets()),
+            Some(IpAddr::V6(v6)) => self.0.extend(v6.octets()),
+        }
+    }
+
+    fn is_lower_case(&self, request: &Request) -> bool {
+        self.0.starts_with(request.question)
     }
 }
 
@@ -264,13 +261,14 @@ fn records<const N: usize>(
     // The room is less than 64 kB.
     let counts = [u16::try_from(count).ok()?, 0, u16::from(opt != Opt::Absent)];
     begin(request, flag::AA | truncated, counts, out);
-    let mut head = [0xc0, 0x0c, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    head[2..4].copy_from_slice(&request.qtype.to_be_bytes());
-    head[6..10].copy_from_slice(&ttl.to_be_bytes());
-    head[10..].copy_from_slice(&u16::try_from(N).ok()?.to_be_bytes());
+    let mut record = [0; RECORD + MAX_ADDRESS];
+    record[..6].copy_from_slice(&[0xc0, 0x0c, 0, 0, 0, 1]);
+    record[2..4].copy_from_slice(&request.qtype.to_be_bytes());
+    record[6..10].copy_from_slice(&ttl.to_be_bytes());
+    record[10..RECORD].copy_from_slice(&u16::try_from(N).ok()?.to_be_bytes());
     for address in addresses.take(count) {
-        out.extend(head);
-        out.extend(address);
+        record[RECORD..RECORD + N].copy_from_slice(&address);
+        out.extend_from_slice(&record[..RECORD + N]);
     }
     if opt != Opt::Absent {
         let [high, low] = MAX_UDP_PAYLOAD.to_be_bytes();

@@ -54,19 +54,24 @@ struct Replies<F: Family> {
 
 impl<'s, F: Family> Server<'s, F> {
     fn new(socket: &'s UdpSocket, own: SocketAddr, desk: Desk) -> io::Result<Self> {
-        F::ask_for_it(socket)?;
+        // A socket on one address replies from there anyway.
+        let everywhere = own.ip().is_unspecified();
+        if everywhere {
+            F::ask_for_it(socket)?;
+        }
+        let headers = || MultiHeaders::preallocate(BATCH, everywhere.then(F::space));
         Ok(Self {
             socket,
             own,
             desk,
             buffers: vec![[0; MAX_REQUEST]; BATCH].into(),
-            received: MultiHeaders::preallocate(BATCH, Some(F::space())),
+            received: headers(),
             replies: Replies {
                 octets: array::from_fn(|_| Vec::new()),
                 clients: [None; BATCH],
                 asked: [None; BATCH],
                 length: 0,
-                headers: MultiHeaders::preallocate(BATCH, Some(F::space())),
+                headers: headers(),
             },
         })
     }
@@ -135,14 +140,14 @@ impl<F: Family> Replies<F> {
             let key = asked.as_ref().map(F::address);
             let others = self.asked[at..self.length].iter();
             let run = others.take_while(|a| a.as_ref().map(F::address) == key).count();
-            let messages: &[_] = &asked.as_ref().map(F::write).into_iter().collect::<Vec<_>>();
+            let from = asked.as_ref().map(F::write);
             let end = at + run;
             let sent = sendmmsg(
                 fd,
                 &mut self.headers,
                 &slices[at..end],
                 &self.clients[at..end],
-                messages,
+                from.as_slice(),
                 flags,
             );
             at += match sent {
