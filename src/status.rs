@@ -64,6 +64,8 @@ pub struct Answers {
     pub refused: Counter,
     /// FORMERR, NOTIMP and BADVERS.
     pub malformed: Counter,
+    /// None: requests of clients that may not ask.
+    pub not_admitted: Counter,
     /// Those among all of them that took no look-up.
     pub from_memory: Counter,
 }

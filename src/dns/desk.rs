@@ -65,6 +65,7 @@ impl Desk {
     ) -> bool {
         let known = self.memo.client(client);
         if !known.admitted {
+            self.service.status.answers.not_admitted.increment();
             return false;
         }
         match Request::read(octets) {
@@ -111,7 +112,7 @@ impl Desk {
             return;
         }
         let stamp = if remembers { self.memo.stamp(request, client) } else { None };
-        let again = self.look_up(request, client, limit, out);
+        let again = self.look_up(request, client, carrier, out);
         if let (Some(stamp), Some(again)) = (stamp, again) {
             self.memo.keep(request, known, again, stamp, out);
         }
@@ -121,17 +122,18 @@ impl Desk {
         &mut self,
         request: &Request,
         client: IpAddr,
-        limit: usize,
+        carrier: Carrier,
         out: &mut Vec<u8>,
     ) -> Option<Again> {
         let Some(query) = query(request) else {
             self.unreadable(request.id, request.flags, FORMERR, out);
             return None;
         };
+        let limit = limit(request.edns, carrier);
         let room = room(limit, request);
         let chance = fastrand::u64(..);
         let asker = Asker { address: client, v4: None, v6: None, chance, room };
-        let reply = respond(request, &query, asker, &self.service);
+        let reply = respond(request, &query, asker, carrier, &self.service);
         match encode(&reply, request, &query, limit, out) {
             Ok(()) => Some(reply.again),
             Err(error) => {

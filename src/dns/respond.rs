@@ -65,7 +65,13 @@ pub(super) fn room(limit: usize, request: &Request) -> usize {
 }
 
 /// The reply to a request.
-pub(super) fn respond(request: &Request, query: &Query, asker: Asker, service: &Service) -> Reply {
+pub(super) fn respond(
+    request: &Request,
+    query: &Query,
+    asker: Asker,
+    carrier: Carrier,
+    service: &Service,
+) -> Reply {
     let mut reply = Reply {
         code: ResponseCode::NoError,
         authoritative: false,
@@ -77,7 +83,8 @@ pub(super) fn respond(request: &Request, query: &Query, asker: Asker, service: &
         edns: request.edns.map(|theirs| OwnEdns {
             dnssec_ok: theirs.dnssec_ok,
             error: None,
-            keepalive: theirs.keepalive,
+            // RFC 7828 section 3.2.1: there is nothing to keep alive in a datagram.
+            keepalive: theirs.keepalive && carrier == Carrier::Tcp,
         }),
         again: Again::LookUp,
     };

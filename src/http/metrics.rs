@@ -60,14 +60,13 @@ impl Collector for Scrape {
             let label = [("outcome", outcome)];
             ConstCounter::new(counter.get()).encode(family.encode_family(&label)?)?;
         }
-        let help = "Answers that took no look-up";
-        let metric = encoder.encode_descriptor(
-            "dns_answers_from_memory",
-            help,
-            None,
-            MetricType::Counter,
-        )?;
-        ConstCounter::new(answers.from_memory.get()).encode(metric)?;
+        for (name, help, counter) in [
+            ("dns_answers_from_memory", "Answers that took no look-up", &answers.from_memory),
+            ("dns_not_admitted", "Requests of clients that may not ask", &answers.not_admitted),
+        ] {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(counter.get()).encode(metric)?;
+        }
         for (name, help, counter) in ENGINE_COUNTERS {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for engine in &status.engines {
