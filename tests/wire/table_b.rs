@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::Shutdown;
 
-use hickory_proto::rr::{RData, RecordType};
+use hickory_proto::rr::{RData, Record, RecordType};
 
 use super::octets::{
     A, AAAA, ID, OPT, Query, RD, both, connect, framed, labels, opt, read, tcp, udp,
@@ -87,7 +87,7 @@ fn b06_a_cname_is_followed_and_a_loop_ends() {
     let server = server("b06", 0, &["--config", config.to_str().expect("UTF-8")]);
     for reply in both(server.dns, &Query::new("alias.test", A)) {
         assert_eq!(reply.header(), (0x8580, [1, 4, 0, 0]));
-        let types: Vec<_> = reply.message().answers.iter().map(|r| r.record_type()).collect();
+        let types: Vec<_> = reply.message().answers.iter().map(Record::record_type).collect();
         assert_eq!(types[..2], [RecordType::CNAME, RecordType::A]);
     }
     for reply in both(server.dns, &Query::new("x.test", A)) {
