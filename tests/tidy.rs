@@ -40,11 +40,18 @@ const HOUSE: &[Room] = &[
         dependencies: &[
             "async_trait",
             "fastrand",
+            "futures_util",
             "hickory_proto",
             "hickory_server",
+            "http_body_util",
+            "hyper",
+            "hyper_util",
+            "quick_cache",
             "thiserror",
             "tokio",
+            "tokio_rustls",
             "tracing",
+            "webpki_roots",
         ],
     },
     Room {

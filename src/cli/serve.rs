@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 use super::{ConfigArgs, reload};
 use crate::config::Config;
 use crate::directory::{self, Publisher, Reader};
+use crate::dns::forward::Forwarder;
 use crate::model::EngineUrl;
 use crate::status::Status;
 use crate::{dns, http, source};
@@ -90,9 +91,11 @@ impl Server {
         let status = Arc::new(Status::new(engines));
         // A scenario is one source, too.
         let (publisher, reader) = directory::new(engines.len().max(1), reload::policy(config)?);
-        let (dns, http) = (dns_server.addresses().collect(), listener.local_addr()?);
+        let dns: Vec<SocketAddr> = dns_server.addresses().collect();
+        let http = listener.local_addr()?;
+        let forwarder = Forwarder::new(reader.clone(), status.clone(), dns.clone())?;
         let pages = http::Pages { directory: reader.clone(), status: status.clone() };
-        let service = dns::Service { directory: reader.clone(), status: status.clone() };
+        let service = dns::Service { directory: reader.clone(), status: status.clone(), forwarder };
         let stop = Arc::new(Notify::new());
         let thread = dns_server.run(service, stop.clone()).context("cannot start serving")?;
         tokio::spawn(http::serve(listener, pages));

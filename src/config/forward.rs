@@ -23,6 +23,8 @@ pub struct ForwardSetting {
     pub resolv_conf: Option<PathBuf>,
     /// Whether names of one label are passed on, too.
     pub single_labels: Option<bool>,
+    /// Certificates to trust beside Mozilla's.
+    pub ca: Option<PathBuf>,
     /// `[[forward.domain]]` tables.
     pub domain: Vec<ForwardDomainSetting>,
 }
@@ -39,8 +41,8 @@ pub struct ForwardDomainSetting {
 }
 
 /// The keys of the table.
-pub(super) const FORWARD_KEYS: [&str; 5] =
-    ["enabled", "servers", "resolv_conf", "single_labels", "domain"];
+pub(super) const FORWARD_KEYS: [&str; 6] =
+    ["enabled", "servers", "resolv_conf", "single_labels", "ca", "domain"];
 /// The keys of a `[[forward.domain]]` table.
 pub(super) const FORWARD_DOMAIN_KEYS: [&str; 2] = ["name", "servers"];
 
@@ -85,6 +87,7 @@ pub(super) fn forward(
         resolv_conf: file.resolv_conf.unwrap_or(defaults.resolv_conf),
         single_labels: file.single_labels.unwrap_or(defaults.single_labels),
         domains: domains.collect::<Result<_, _>>()?,
+        ca: file.ca,
     };
     let own = forward.named_servers().find(|server| is_listening(listen, server.address));
     if let Some(own) = own {
@@ -106,9 +109,12 @@ pub(super) fn table(forward: &Forward) -> String {
          single_labels = {single_labels}",
         resolv_conf.display()
     );
+    // Writing to a text cannot fail.
+    if let Some(ca) = &forward.ca {
+        let _ = write!(text, "\nca = \"{}\"", ca.display());
+    }
     for domain in domains {
         let (name, servers) = (domain.name.to_string(), list(&domain.servers));
-        // Writing to a text cannot fail.
         let _ = write!(text, "\n\n[[forward.domain]]\nname = {name:?}\nservers = [{servers}]");
     }
     text

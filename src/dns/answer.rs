@@ -1,14 +1,19 @@
 //! From a question to records: view, look-up, decision, and the chain of aliases.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hickory_proto::op::{Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{DNSClass, Name as WireName, RData, Record, RecordType as WireType};
+use hickory_server::zone_handler::MessageRequest;
 
 use super::Service;
-use crate::model::{self, Asker, Decision, Outcome, Question, RecordType, Zone, decide};
-use crate::status::Counter;
+use super::forward::{Admitted, Asked, ExtendedError, Forwarded};
+use crate::model::{
+    self, Asker, Decision, Found, Outcome, Policy, Question, RecordType, Zone, decide,
+};
+use crate::status::{Answers, Counter};
 
 /// TTL and MINIMUM of the SOA in negative answers, in seconds (RFC 2308 section 5). Zero, since a
 /// test cluster asks for a name until it appears, and must then see it at once.
@@ -24,10 +29,19 @@ pub(super) struct Answer {
     pub(super) answers: Vec<Record>,
     /// The SOA of a negative answer.
     pub(super) soa: Option<Record>,
+    /// Why it is no better answer.
+    pub(super) extended: Option<ExtendedError>,
+    /// What is to be asked of other servers, to complete it.
+    pub(super) forward: Option<Admitted>,
 }
 
 /// The answer to a question from `client`.
-pub(super) fn answer(query: &Query, client: IpAddr, service: &Service) -> Answer {
+pub(super) fn answer(
+    query: &Query,
+    request: &MessageRequest,
+    client: IpAddr,
+    service: &Service,
+) -> Answer {
     let counters = &service.status.answers;
     let refused = || {
         counters.refused.increment();
@@ -52,6 +66,18 @@ pub(super) fn answer(query: &Query, client: IpAddr, service: &Service) -> Answer
         let question = Question { zone, found, qtype, asker: &asker };
         let Decision { outcome, ttl, reason } = decide(&question, &policy, complete);
         tracing::debug!(%client, %name, r#type = %query.query_type(), %reason, "answered");
+        let outside = matches!(zone, Zone::Foreign | Zone::Root) && complete;
+        if outside && matches!(found, Found::Nothing) {
+            let asked = Asked {
+                query: &Query::query(owner, query.query_type()),
+                name: &name,
+                client,
+                recursion_desired: request.metadata.recursion_desired,
+                checking_disabled: request.metadata.checking_disabled,
+                edns: request.edns.as_ref(),
+            };
+            return elsewhere(answer, &asked, &policy, service);
+        }
         match outcome {
             Outcome::Cname(target) => {
                 let canonical = wire(&target);
@@ -67,6 +93,40 @@ pub(super) fn answer(query: &Query, client: IpAddr, service: &Service) -> Answer
     }
     answer.code = ResponseCode::ServFail;
     counted(answer, &counters.servfail)
+}
+
+/// The answer for a name that is not ours: by other servers, or why by none.
+fn elsewhere(
+    mut answer: Answer,
+    asked: &Asked<'_>,
+    policy: &Arc<Policy>,
+    service: &Service,
+) -> Answer {
+    answer.authoritative &= !answer.answers.is_empty();
+    match service.forwarder.admits(asked, policy) {
+        Ok(admitted) => answer.forward = Some(admitted),
+        // The chain leads to a name that is not ours: what is known of it is the answer.
+        Err(_) if !answer.answers.is_empty() => service.status.answers.data.increment(),
+        Err(refusal) => {
+            let Forwarded { code, authoritative, answers, soa, extended } =
+                refusal.answer(asked.query);
+            count(&service.status.answers, code, answers.is_empty());
+            answer = Answer { code, authoritative, answers, soa, extended, forward: None };
+        }
+    }
+    answer
+}
+
+/// Counts an answer by its outcome.
+pub(super) fn count(answers: &Answers, code: ResponseCode, empty: bool) {
+    let counter = match code {
+        ResponseCode::NoError if empty => &answers.nodata,
+        ResponseCode::NoError => &answers.data,
+        ResponseCode::NXDomain => &answers.nxdomain,
+        ResponseCode::Refused => &answers.refused,
+        _ => &answers.servfail,
+    };
+    counter.increment();
 }
 
 /// Completes an answer with what the last name of the chain has.

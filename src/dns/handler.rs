@@ -21,7 +21,10 @@ impl RequestHandler for Handler {
         request: &Request,
         mut response_handle: R,
     ) -> ResponseInfo {
-        let reply = respond(request, request.src().ip(), &self.0);
+        let mut reply = respond(request, request.src().ip(), &self.0);
+        if let Some(question) = reply.forward.take() {
+            reply.put(self.0.forwarder.forward(question).await, &self.0);
+        }
         let builder = MessageResponseBuilder::new(&request.queries, reply.edns.as_ref());
         let (answers, soa) = (reply.answers.iter(), reply.soa.iter());
         let response = builder.build(reply.metadata, answers, iter::empty(), soa, iter::empty());

@@ -2,11 +2,12 @@
 //!
 //! `server` binds sockets and lets hickory's transports read them; `handler` is hickory's
 //! `RequestHandler`, and thin; `respond` turns a request into a reply by the message rules, and
-//! `answer` a question into records by asking the directory and the pure decision; `client` is the
-//! asking side, for `netalias query`.
+//! `answer` a question into records by asking the directory and the pure decision; `forward` passes
+//! on what is not ours; `client` is the asking side, for `netalias query`.
 
 mod answer;
 mod client;
+pub mod forward;
 mod handler;
 mod respond;
 mod server;
@@ -26,4 +27,6 @@ pub struct Service {
     pub directory: Reader,
     /// Where answers are counted.
     pub status: Arc<Status>,
+    /// Where names that are not ours are passed on.
+    pub forwarder: forward::Forwarder,
 }

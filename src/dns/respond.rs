@@ -7,7 +7,8 @@ use hickory_proto::rr::Record;
 use hickory_server::zone_handler::MessageRequest;
 
 use super::Service;
-use super::answer::answer;
+use super::answer::{answer, count};
+use super::forward::{Admitted, Forwarded};
 
 /// The largest UDP payload that we send and say we take (DNS flag day 2020: no fragments).
 const MAX_UDP_PAYLOAD: u16 = 1232;
@@ -20,6 +21,8 @@ pub(super) struct Reply {
     pub(super) answers: Vec<Record>,
     pub(super) soa: Option<Record>,
     pub(super) edns: Option<Edns>,
+    /// What other servers are to be asked before it is whole.
+    pub(super) forward: Option<Admitted>,
 }
 
 /// The reply to a request from `client`.
@@ -29,10 +32,11 @@ pub(super) fn respond(request: &MessageRequest, client: IpAddr, service: &Servic
         answers: Vec::new(),
         soa: None,
         edns: request.edns.as_ref().map(own_edns),
+        forward: None,
     };
     match question(request) {
         Ok(query) => {
-            let answer = answer(query, client, service);
+            let answer = answer(query, request, client, service);
             // It stands in resolv.conf in the place of a recursive server, and some stubs give
             // up a server that clears RA.
             reply.metadata.recursion_available = true;
@@ -40,6 +44,10 @@ pub(super) fn respond(request: &MessageRequest, client: IpAddr, service: &Servic
             reply.metadata.authoritative = answer.authoritative;
             reply.answers = answer.answers;
             reply.soa = answer.soa;
+            reply.forward = answer.forward;
+            if let (Some(edns), Some(error)) = (&mut reply.edns, answer.extended) {
+                edns.options_mut().insert(error.option());
+            }
         }
         Err(code) => {
             reply.metadata.response_code = code;
@@ -47,6 +55,20 @@ pub(super) fn respond(request: &MessageRequest, client: IpAddr, service: &Servic
         }
     }
     reply
+}
+
+impl Reply {
+    /// Completes it with what other servers have answered.
+    pub(super) fn put(&mut self, forwarded: Forwarded, service: &Service) {
+        let Forwarded { code, answers, soa, extended, .. } = forwarded;
+        self.metadata.response_code = code;
+        self.answers.extend(answers);
+        self.soa = soa;
+        if let (Some(edns), Some(error)) = (&mut self.edns, extended) {
+            edns.options_mut().insert(error.option());
+        }
+        count(&service.status.answers, code, self.answers.is_empty());
+    }
 }
 
 /// The one question that can be answered, or why there is none.

@@ -18,6 +18,8 @@ pub struct Forward {
     pub single_labels: bool,
     /// Domains with servers of their own.
     pub domains: Vec<ForwardDomain>,
+    /// A file of certificates to trust, beside Mozilla's, in servers that are asked over TLS.
+    pub ca: Option<PathBuf>,
 }
 
 /// A domain whose names other servers know.
@@ -40,6 +42,7 @@ impl Default for Forward {
             resolv_conf: RESOLV_CONF.into(),
             single_labels: false,
             domains: Vec::new(),
+            ca: None,
         }
     }
 }
