@@ -5,4 +5,5 @@
 mod attacks;
 mod ours;
 mod rows;
+mod secure;
 mod setup;
