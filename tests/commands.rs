@@ -214,6 +214,12 @@ health = \"prefer\"
 scope  = \"auto\"
 log    = \"info\"
 domain = [\"rr.internal\"]
+
+[forward]
+enabled = true
+servers = []
+resolv_conf = \"/etc/resolv.conf\"
+single_labels = false
 ";
     assert_eq!(defaults.stdout, expected);
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/config/netalias.toml");

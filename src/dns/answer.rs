@@ -68,7 +68,7 @@ pub(super) fn answer(
         tracing::debug!(%client, %name, r#type = %query.query_type(), %reason, "answered");
         let outside = matches!(zone, Zone::Foreign | Zone::Root) && complete;
         if outside && matches!(found, Found::Nothing) {
-            let asked = Asked {
+            let question = Asked {
                 query: &Query::query(owner, query.query_type()),
                 name: &name,
                 client,
@@ -76,7 +76,7 @@ pub(super) fn answer(
                 checking_disabled: request.metadata.checking_disabled,
                 edns: request.edns.as_ref(),
             };
-            return elsewhere(answer, &asked, &policy, service);
+            return elsewhere(answer, &question, &policy, service);
         }
         match outcome {
             Outcome::Cname(target) => {

@@ -115,7 +115,7 @@ fn dnspooq_malformed_answers_at_random_break_nothing() {
     }
 }
 
-/// Kaminsky, MaginotDNS (CVE-2021-25220): a server tells of one name alone.
+/// Kaminsky's attack and CVE-2021-25220: a server tells of one name alone.
 #[test]
 fn kaminsky_and_maginot_unrelated_records_are_dropped_and_never_kept() {
     let upstream = FakeUpstream::start(|seen| {

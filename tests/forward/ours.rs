@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use hickory_proto::op::{Message, ResponseCode};
@@ -66,11 +66,11 @@ fn tsuname_where_the_system_names_netalias_itself_nobody_is_asked() {
 }
 
 /// A server that passes every question back to netalias, as Docker's 127.0.0.11 can.
-fn leading_back(with_options: bool) -> (FakeUpstream, Arc<Mutex<Option<SocketAddr>>>) {
-    let back = Arc::new(Mutex::new(None::<SocketAddr>));
+fn leading_back(with_options: bool) -> (FakeUpstream, Arc<OnceLock<SocketAddr>>) {
+    let back = Arc::new(OnceLock::new());
     let to = back.clone();
     let upstream = FakeUpstream::start(move |seen| {
-        let server = to.lock().unwrap().expect("set before the first question");
+        let server = *to.get().expect("set before the first question");
         let mut onward = seen.message.clone();
         onward.metadata.id ^= 0x5555;
         if !with_options {
@@ -88,7 +88,7 @@ fn g13_a_loop_through_another_server_ends_within_ten_packets_and_five_seconds() 
     for with_options in [true, false] {
         let (upstream, back) = leading_back(with_options);
         let setup = to(&[&upstream]);
-        *back.lock().unwrap() = Some(setup.demo.dns);
+        back.set(setup.demo.dns).expect("once");
         let started = Instant::now();
         let answer = setup.ask("example.com.", RecordType::A);
         assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
@@ -225,11 +225,10 @@ fn whatever_servers_do_there_is_an_answer_within_four_seconds() {
         let good = with_address(seen, [192, 0, 2, 1], 60);
         vec![Act::Pause(Duration::from_millis(1500)), Act::send(&good)]
     });
-    let started = Instant::now();
     let (slow, dead) = (to(&[&hole, &dripping, &late]), to(&[&hole, &dripping]));
-    let begun = started.elapsed();
+    let started = Instant::now();
     assert_eq!(slow.a("example.com."), good("192.0.2.1"), "late is better than never");
-    assert!(started.elapsed() - begun < TOTAL + Duration::from_millis(500));
+    assert!(started.elapsed() < TOTAL, "{:?}", started.elapsed());
     let started = Instant::now();
     assert_eq!(dead.a("example.com.").0, ResponseCode::ServFail);
     assert!(started.elapsed() < TOTAL, "{:?}", started.elapsed());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use hickory_proto::op::Message;
 use hickory_proto::rr::Name as WireName;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -47,7 +48,9 @@ pub(super) async fn resolve(
                 match scrubbed {
                     Ok(outcome) => {
                         // Those asked before it were slow, and are asked last for a while.
-                        silent[..before].iter().for_each(|slow| shared.upstreams.fails(slow));
+                        for slow in &silent[..before] {
+                            shared.upstreams.fails(slow);
+                        }
                         shared.upstreams.works(server);
                         return outcome;
                     }
@@ -69,7 +72,9 @@ pub(super) async fn resolve(
             () = &mut end => break,
         }
     }
-    silent.iter().for_each(|server| shared.upstreams.fails(server));
+    for server in &silent {
+        shared.upstreams.fails(server);
+    }
     failures.extend(silent.into_iter().map(|server| (server, Failure::Silent)));
     Outcome::failure(reason(&failures), FAILURE_TTL)
 }
@@ -79,7 +84,7 @@ async fn exchange(
     outgoing: &Outgoing,
     server: &Upstream,
     shared: &Shared,
-) -> Result<hickory_proto::op::Message, Failure> {
+) -> Result<Message, Failure> {
     // Only a server nearby can lead back to us; others learn nothing of the mark.
     let mark = is_local(server.address.ip()).then(|| shared.mark.option());
     let answer = once(&mut outgoing.message(true, mark), server, shared).await?;
@@ -89,11 +94,7 @@ async fn exchange(
     once(&mut outgoing.message(false, None), server, shared).await
 }
 
-async fn once(
-    sent: &mut hickory_proto::op::Message,
-    server: &Upstream,
-    shared: &Shared,
-) -> Result<hickory_proto::op::Message, Failure> {
+async fn once(sent: &mut Message, server: &Upstream, shared: &Shared) -> Result<Message, Failure> {
     let secure = || shared.upstreams.secure().ok_or(Failure::Secure("not set up".to_owned()));
     match &server.transport {
         Transport::Plain => plain(server.address, sent).await,

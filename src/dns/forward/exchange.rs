@@ -1,8 +1,8 @@
 //! One question to one server, and the wait for the answer to just this question.
 //!
 //! hickory's own client is not used: in 0.26.3 (`udp_client_stream.rs`) the first malformed packet
-//! with the right id and port ends a query, so that whoever can send one denies any name (TuDoor,
-//! CVE-2023-28452).
+//! with the right id and port ends a query, so that whoever can send one denies any name
+//! (CVE-2023-28452).
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};

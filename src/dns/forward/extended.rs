@@ -39,7 +39,8 @@ pub enum ExtendedCode {
 impl ExtendedError {
     pub(super) fn new(code: ExtendedCode, text: impl Into<String>) -> Self {
         let mut text = text.into();
-        text.truncate(text.floor_char_boundary(MAX_TEXT));
+        let fits = (0..=MAX_TEXT).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(fits.unwrap_or_default());
         Self { code, text }
     }
 

@@ -8,7 +8,7 @@ use super::refusal::Limit;
 use crate::status::Status;
 
 /// Questions of one client that wait for other servers. A slow server and a client that asks and
-/// asks must not pile up answers that burst out together (DNSBomb, CVE-2024-33655).
+/// asks must not pile up answers that burst out together (CVE-2024-33655).
 pub(super) const MAX_OF_CLIENT: usize = 64;
 /// Questions of all clients that wait.
 pub(super) const MAX_OF_ALL: usize = 1024;

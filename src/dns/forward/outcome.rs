@@ -40,7 +40,7 @@ const MAX_CHAIN: usize = 16;
 
 /// Takes from a message what answers the question: the aliases that lead from its name, the
 /// records of its type at their end, and the SOA that denies one. Everything else is dropped,
-/// since the server has no say in it (the lesson of Kaminsky's attack and MaginotDNS). An alias
+/// since the server has no say in it (the lesson of Kaminsky's attack and of CVE-2021-25220). An alias
 /// that leads to a name of ours is the last record: nobody else tells what our names are.
 pub(super) fn scrub(
     query: &Query,
@@ -96,7 +96,9 @@ fn is_asked(query: &Query, have: RecordType) -> bool {
 /// The records of a set have one TTL (RFC 2181 section 5.2): the least.
 fn one_ttl(mut records: Vec<Record>) -> Vec<Record> {
     let least = records.iter().map(lifetime).min().unwrap_or_default();
-    records.iter_mut().for_each(|record| record.ttl = least);
+    for record in &mut records {
+        record.ttl = least;
+    }
     records
 }
 

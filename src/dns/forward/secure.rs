@@ -12,7 +12,7 @@ use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
@@ -27,6 +27,8 @@ use crate::model::{Transport, Upstream};
 const MAX_IDLE: usize = 8;
 /// How long one is kept; servers close theirs after about as long.
 const IDLE: Duration = Duration::from_secs(8);
+/// How long a kept connection may take: it can be dead without a word.
+const KEPT: Duration = Duration::from_secs(1);
 /// The largest DNS message.
 const MAX_MESSAGE: usize = 65_535;
 const DNS_MESSAGE: &str = "application/dns-message";
@@ -69,7 +71,7 @@ impl Secure {
         sent: &Message,
     ) -> Result<Message, Failure> {
         if let Some(mut stream) = self.idle(server)
-            && let Ok(answer) = framed(&mut stream, sent).await
+            && let Ok(Ok(answer)) = timeout(KEPT, framed(&mut stream, sent)).await
         {
             self.keep(server, stream);
             return Ok(answer);
@@ -89,7 +91,7 @@ impl Secure {
     ) -> Result<Message, Failure> {
         let kept = lock(&self.requests).get(server).filter(|kept| !kept.is_closed()).cloned();
         if let Some(mut kept) = kept
-            && let Ok(answer) = post(&mut kept, server, path, sent).await
+            && let Ok(Ok(answer)) = timeout(KEPT, post(&mut kept, server, path, sent)).await
         {
             return Ok(answer);
         }
@@ -158,6 +160,7 @@ async fn post(
     answer_to(sent, &body).ok_or(Failure::Malformed)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is for map_err")]
 fn secure(error: impl ToString) -> Failure {
     Failure::Secure(error.to_string())
 }
