@@ -40,8 +40,8 @@ const MAX_CHAIN: usize = 16;
 
 /// Takes from a message what answers the question: the aliases that lead from its name, the
 /// records of its type at their end, and the SOA that denies one. Everything else is dropped,
-/// since the server has no say in it (the lesson of Kaminsky's attack and of CVE-2021-25220). An alias
-/// that leads to a name of ours is the last record: nobody else tells what our names are.
+/// since the server has no say in it (the lesson of Kaminsky's attack and of CVE-2021-25220). An
+/// alias that leads to a name of ours is the last record: nobody else tells what our names are.
 pub(super) fn scrub(
     query: &Query,
     message: Message,
