@@ -97,6 +97,8 @@ fn g13_a_loop_through_another_server_ends_within_ten_packets_and_five_seconds() 
             // The mark tells at once; without it the question waits for itself.
             assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
             assert!(setup.metric("netalias_forwards_total{outcome=\"looped\"}") > 0);
+            let told = "a server that we ask asks us; name servers with --forward";
+            assert!(setup.demo.lines().iter().any(|line| line.contains(told)));
         }
         let packets = upstream.seen().len();
         assert!(packets <= 10, "{packets} packets");

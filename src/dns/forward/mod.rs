@@ -21,6 +21,7 @@ pub use refusal::{Limit, Refusal};
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hickory_proto::op::{Edns, Query, ResponseCode};
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
@@ -95,6 +96,8 @@ struct Shared {
     flights: Arc<Flights>,
     limits: Limits,
     mark: Mark,
+    /// Whether a loop has been told in the log, where once is enough.
+    loop_is_told: AtomicBool,
 }
 
 /// What makes two questions the same one to other servers.
@@ -128,6 +131,7 @@ impl Forwarder {
             flights: Arc::default(),
             limits: Limits::new(status.clone()),
             mark: Mark(fastrand::u64(..)),
+            loop_is_told: AtomicBool::new(false),
             directory,
             status,
         })))
@@ -139,6 +143,10 @@ impl Forwarder {
         if let Some(refusal) = refusal {
             refusal.counter(&self.0.status.forwards).increment();
             tracing::debug!(client = %asked.client, name = %asked.name, %refusal, "stays here");
+            let is_loop = refusal == Refusal::Loop;
+            if is_loop && !self.0.loop_is_told.swap(true, Ordering::Relaxed) {
+                tracing::warn!(through = %asked.client, "{refusal}; name servers with --forward");
+            }
             return Err(refusal);
         }
         Ok(Admitted {
