@@ -13,6 +13,8 @@ pub struct Status {
     pub engines: Vec<Arc<EngineStatus>>,
     /// Answers sent, by outcome.
     pub answers: Answers,
+    /// What became of questions for names of others.
+    pub forwards: Forwards,
 }
 
 /// What is known of one engine.
@@ -70,6 +72,37 @@ pub struct Answers {
     pub from_memory: Counter,
 }
 
+/// What became of questions for names that are not ours.
+#[derive(Debug, Default)]
+pub struct Forwards {
+    /// Answered by other servers.
+    pub answered: Counter,
+    /// Answered from what was kept.
+    pub cached: Counter,
+    /// No server gave an answer.
+    pub failed: Counter,
+    /// Waiting now.
+    pub in_flight: Gauge,
+    /// For special use, or a single label: answered here.
+    pub local: Counter,
+    /// Refused: forwarding is off.
+    pub disabled: Counter,
+    /// Refused: recursion was not desired.
+    pub not_recursive: Counter,
+    /// Refused: the client is on internal networks only.
+    pub no_way_out: Counter,
+    /// Refused: the type is no data.
+    pub no_data: Counter,
+    /// Refused: our own question came back.
+    pub looped: Counter,
+    /// Refused: too many were under way.
+    pub busy: Counter,
+}
+
+/// A number that grows and shrinks.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
 /// A count that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -89,7 +122,7 @@ impl Status {
                 invalid_names: Counter::default(),
             })
         };
-        Self { engines: engines.iter().map(engine).collect(), answers: Answers::default() }
+        Self { engines: engines.iter().map(engine).collect(), ..Self::default() }
     }
 }
 
@@ -136,6 +169,19 @@ impl Counter {
     }
 
     /// The count so far.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Gauge {
+    /// Puts it to a number.
+    pub fn set(&self, number: u64) {
+        self.0.store(number, Ordering::Relaxed);
+    }
+
+    /// The number now.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

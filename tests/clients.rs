@@ -106,7 +106,8 @@ fn serve(gateway: &str, answers: &str) -> Process {
         command.env_remove(name);
     }
     command.args(["serve", "--listen", &listen, "--http", "127.0.0.1:0"]);
-    let process = Process::start(command.args(["--order", "rotate", "--answers", answers]));
+    command.args(["--order", "rotate", "--answers", answers, "--forward", "off"]);
+    let process = Process::start(&mut command);
     until("the first complete list", || (process.get("/readyz").0 == 200).then_some(()));
     process
 }

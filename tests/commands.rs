@@ -215,6 +215,12 @@ scope  = \"auto\"
 allow  = [\"loopback\", \"private\", \"engine\"]
 log    = \"info\"
 domain = [\"rr.internal\"]
+
+[forward]
+enabled = true
+servers = []
+resolv_conf = \"/etc/resolv.conf\"
+single_labels = false
 ";
     assert_eq!(defaults.stdout, expected);
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/config/netalias.toml");

@@ -338,7 +338,7 @@ fn every_source_of_names(docker: &Docker) {
     let ignored = ["-l", "netalias.ignore=true", "--name", "nt-ignored", "--network", "nt-src"];
     docker.sleeper(&ignored);
     let mut command = Command::new(BINARY);
-    let listen = ["--listen", "0.0.0.0:0", "--http", "127.0.0.1:0"];
+    let listen = ["--listen", "0.0.0.0:0", "--http", "127.0.0.1:0", "--forward", "off"];
     let process = Process::start(command.arg("serve").args(listen));
     until("the first complete list", || (process.get("/readyz").0 == 200).then_some(()));
     let web = address_of(docker, "nt-web", "nt-src");

@@ -9,7 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use netalias::config::{Config, Settings};
 use netalias::directory;
-use netalias::dns::{Carrier, Desk, Service};
+use netalias::dns::forward::Forwarder;
+use netalias::dns::{Carrier, Desk, Service, Verdict};
 use netalias::model::Policy;
 use netalias::source::scenario::{Player, parse_line};
 use netalias::status::Status;
@@ -31,7 +32,9 @@ impl World {
     fn new(desk: fn(Service) -> Desk) -> Self {
         let (publisher, reader) = directory::new(1, Policy::default());
         let status = Arc::new(Status::new(&[]));
-        let service = Service { directory: reader, status: status.clone() };
+        let forwarder = Forwarder::new(reader.clone(), status.clone(), Vec::new());
+        let forwarder = forwarder.expect("a forwarder");
+        let service = Service { directory: reader, status: status.clone(), forwarder };
         let player = Player::new(publisher.clone());
         Self { desk: desk(service), player, publisher, status }
     }
@@ -46,8 +49,11 @@ impl World {
     fn answer(&mut self, request: &[u8], client: IpAddr, carrier: Carrier, chance: u64) -> Vec<u8> {
         fastrand::seed(chance);
         let mut out = Vec::new();
-        let answered = self.desk.answer(request, client, carrier, &mut out);
-        if answered { out } else { b"silence".to_vec() }
+        match self.desk.answer(request, client, carrier, &mut out) {
+            Verdict::Reply => out,
+            Verdict::Silence => b"silence".to_vec(),
+            Verdict::Later(_) => b"later".to_vec(),
+        }
     }
 }
 

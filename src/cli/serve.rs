@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 use super::{ConfigArgs, reload};
 use crate::config::Config;
 use crate::directory::{self, Publisher, Reader};
+use crate::dns::forward::Forwarder;
 use crate::model::EngineUrl;
 use crate::status::Status;
 use crate::{dns, http, source};
@@ -94,9 +95,11 @@ impl Server {
         let status = Arc::new(Status::new(engines));
         // A scenario is one source, too.
         let (publisher, reader) = directory::new(engines.len().max(1), reload::policy(config)?);
-        let (dns, http) = (dns_server.addresses().collect(), listener.local_addr()?);
+        let dns: Vec<SocketAddr> = dns_server.addresses().collect();
+        let http = listener.local_addr()?;
+        let forwarder = Forwarder::new(reader.clone(), status.clone(), dns.clone())?;
         let pages = http::Pages { directory: reader.clone(), status: status.clone() };
-        let service = dns::Service { directory: reader.clone(), status: status.clone() };
+        let service = dns::Service { directory: reader.clone(), status: status.clone(), forwarder };
         let running = dns_server.start(&service).context("cannot start serving")?;
         tokio::spawn(http::serve(listener, pages));
         Ok(Self { publisher, directory: reader, status, dns, http, running, terminate, interrupt })

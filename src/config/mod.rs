@@ -2,9 +2,13 @@
 //!
 //! Nothing is read or opened here; whoever calls brings the file's text.
 
+mod forward;
+mod log_level;
 mod records;
 mod selection;
 
+pub use forward::{ForwardDomainSetting, ForwardSetting};
+pub use log_level::LogLevel;
 pub use records::{OneOrMany, RecordSetting};
 pub use selection::{DomainSetting, NameSetting};
 
@@ -17,10 +21,11 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::model::{
-    Access, Answers, ContainerId, Domains, EngineUrl, Health, Name, NameError, Order, Overrides,
-    Policy, Range, Rules, Scope, Selection, StaticData, StaticError, StaticNames, StaticRecord,
-    StaticSet, UrlError,
+    Access, Answers, ContainerId, Domains, EngineUrl, Forward, Health, Name, NameError, Order,
+    Overrides, Policy, Range, Rules, Scope, Selection, StaticData, StaticError, StaticNames,
+    StaticRecord, StaticSet, Upstream, UrlError,
 };
+use forward::{FORWARD_DOMAIN_KEYS, FORWARD_KEYS};
 use records::RECORD_KEYS;
 use selection::SELECTION_KEYS;
 
@@ -49,6 +54,8 @@ pub struct Config {
     pub hosts: Option<PathBuf>,
     /// The names of the file's `[[record]]` tables.
     pub record: Vec<StaticRecord>,
+    /// What becomes of names that are not ours.
+    pub forward: Forward,
     /// The least important log line that is written.
     pub log: LogLevel,
 }
@@ -112,24 +119,14 @@ pub struct Settings {
     /// Names of the configuration's own; the file alone has them.
     #[arg(skip)]
     pub record: Vec<RecordSetting>,
+    /// Ask these servers about names that are not ours, those of resolv.conf (system), or nobody
+    /// (off); a server is ADDR[:PORT], tls://ADDR#NAME or https://ADDR/PATH#NAME [default: system]
+    #[arg(long, value_name = "off|system|ADDR,…", env = "NETALIAS_FORWARD")]
+    pub forward: Option<ForwardSetting>,
     /// Write log lines down to this level: error, warn, info or debug [default: info]
     #[arg(long, value_name = "LEVEL", env = "NETALIAS_LOG")]
     #[serde(deserialize_with = "text")]
     pub log: Option<LogLevel>,
-}
-
-/// How much is logged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogLevel {
-    /// What failed.
-    Error,
-    /// And what may go wrong.
-    Warn,
-    /// And what happens.
-    #[default]
-    Info,
-    /// And why each answer is as it is.
-    Debug,
 }
 
 /// Why there is no valid configuration.
@@ -171,6 +168,12 @@ pub enum ConfigError {
     /// RFC 2181 section 8 ends TTLs at 2^31 - 1.
     #[error("ttl {0} is too large: at most {MAX_TTL} seconds")]
     Ttl(u32),
+    /// A domain with servers of its own lacks them.
+    #[error("forward.domain {0}: it has no servers")]
+    NoServers(Name),
+    /// Questions would run in a circle.
+    #[error("forward: {0} is where netalias itself listens; name another server")]
+    ForwardsToItself(Upstream),
     /// Two places would say how questions below it are answered.
     #[error("domain {0} is there twice; say all of it in one place")]
     Twice(Name),
@@ -189,7 +192,7 @@ const DEFAULT_HTTP_PORT: u16 = 8053;
 const DEFAULT_DOCKER: &str = "unix:///var/run/docker.sock";
 const DEFAULT_DOMAIN: &str = "rr.internal";
 /// Every key of the file; the example file and a test hold the list to [`Settings`].
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "listen",
     "http",
     "docker",
@@ -205,6 +208,7 @@ const KEYS: [&str; 15] = [
     "hosts",
     "log",
     "record",
+    "forward",
 ];
 
 impl Config {
@@ -242,8 +246,10 @@ impl Config {
         if let Some(ttl) = ttls.into_iter().find(|ttl| *ttl > MAX_TTL) {
             return Err(ConfigError::Ttl(ttl));
         }
+        let listen = listen.unwrap_or_else(|| vec![loopback(DEFAULT_DNS_PORT)]);
         Ok(Self {
-            listen: listen.unwrap_or_else(|| vec![loopback(DEFAULT_DNS_PORT)]),
+            forward: forward::forward(flags.forward, file.forward, &listen)?,
+            listen,
             http: flags.http.or(file.http).unwrap_or_else(|| loopback(DEFAULT_HTTP_PORT)),
             docker,
             domain,
@@ -283,6 +289,7 @@ impl Config {
             host: (!self.host_address.is_empty())
                 .then(|| Arc::new(StaticSet::of_addresses(Name::root(), &self.host_address))),
             statics: StaticNames::new(&all)?,
+            forward: Arc::new(self.forward.clone()),
         })
     }
 
@@ -344,7 +351,8 @@ impl Config {
         let domain_list = plain.then(|| format!("domain = {}", list(&names_alone)));
         let domains = self.domain.iter().filter(|_| !plain);
         let domains = domains.map(|d| selection::table("domain", &d.name.to_string(), d.selection));
-        let records = domains.chain(names).chain(records);
+        let forward = std::iter::once(forward::table(&self.forward));
+        let records = domains.chain(names).chain(records).chain(forward);
         lines
             .into_iter()
             .chain(domain_list)
@@ -394,7 +402,15 @@ impl Settings {
             let mut tables = tables.into_iter().flatten().filter_map(|t| t.get_ref().as_table());
             tables.find_map(|table| unknown(table, keys))
         };
+        let forward = table.get_ref().get("forward").and_then(|value| value.get_ref().as_table());
+        let of_forward = forward.and_then(|table| {
+            let domains = table.get("domain").and_then(|value| value.get_ref().as_array());
+            let mut domains = domains.into_iter().flatten().filter_map(|t| t.get_ref().as_table());
+            let of_domains = domains.find_map(|table| unknown(table, &FORWARD_DOMAIN_KEYS));
+            unknown(table, &FORWARD_KEYS).or(of_domains)
+        });
         let in_tables = in_tables("record", &RECORD_KEYS)
+            .or(of_forward)
             .or_else(|| in_tables("domain", &SELECTION_KEYS))
             .or_else(|| in_tables("name", &SELECTION_KEYS));
         if let Some(error) = unknown(table.get_ref(), &KEYS).or(in_tables) {
@@ -434,29 +450,6 @@ where
     texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
 }
 
-impl LogLevel {
-    /// The word for it in flags, environment and file.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-        }
-    }
-}
-
-impl FromStr for LogLevel {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let all = [Self::Error, Self::Warn, Self::Info, Self::Debug];
-        let found = all.into_iter().find(|level| level.as_str() == text);
-        found.ok_or_else(|| format!("{text:?} is not one of error, warn, info, debug"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -473,7 +466,8 @@ mod tests {
         assert_eq!(Config::new(Settings::default(), file, None).unwrap(), defaults());
         for key in KEYS {
             // What has no default stands in a comment.
-            let shown = [format!("{key} = "), format!("# {key} = "), format!("# [[{key}]]")];
+            let list = [format!("{key} = "), format!("# {key} = "), format!("# [[{key}]]")];
+            let shown = list.into_iter().chain([format!("[{key}]")]).collect::<Vec<_>>();
             assert!(EXAMPLE.lines().any(|l| shown.iter().any(|s| l.starts_with(s))), "{key}");
         }
         // The commented tables are valid, too.
@@ -484,6 +478,7 @@ mod tests {
         let file = Settings::from_toml("tables", &text).unwrap();
         let config = Config::new(Settings::default(), file, None).unwrap();
         assert_eq!((config.domain.len(), config.name.len(), config.record.len()), (1, 1, 2));
+        assert_eq!(config.forward.domains.len(), 1);
         assert!(config.policy(None, None).is_ok());
     }
 

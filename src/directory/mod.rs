@@ -218,6 +218,24 @@ impl Reader {
         self.container_at(address).map(|client| client.view.clone())
     }
 
+    /// Whether a client may ask the world: not a container on nothing but internal networks, nor
+    /// an unknown address in the range of one, unless it is the host's. What cannot send packets
+    /// out must not send questions out either (CVE-2024-29018).
+    #[must_use]
+    pub fn has_way_out(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let Some(view) = self.view_of(address) else {
+            let is_inside = |network: &Network| {
+                let in_range = network.subnets.iter().any(|subnet| subnet.contains(address));
+                network.internal && in_range && !network.gateways.contains(&address)
+            };
+            return !self.maps.networks.iter().any(|network| is_inside(&network));
+        };
+        let View::Networks(sights) = view else { return true };
+        let leads_out = |id: &NetworkId| self.maps.networks.get(id).is_some_and(|n| !n.internal);
+        sights.iter().any(|sight| leads_out(&sight.network))
+    }
+
     fn view_of_others(&self, policy: &Policy) -> View {
         match &policy.scope {
             Scope::All => View::All,

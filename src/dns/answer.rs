@@ -1,15 +1,18 @@
 //! From a question to records: view, look-up, decision, and the chain of aliases.
 
+use std::sync::Arc;
+
 use hickory_proto::op::{Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{DNSClass, Name as WireName, RData, Record, RecordType as WireType};
 
 use super::Service;
-use super::extended::ExtendedError;
+use super::extended::{ExtendedCode, ExtendedError};
+use super::forward::{Admitted, Asked, Forwarded, Wish};
 use crate::model::{
-    self, Asker, Decision, Draw, Found, Outcome, Question, Reason, RecordType, Zone, decide,
+    self, Asker, Decision, Draw, Found, Outcome, Policy, Question, Reason, RecordType, Zone, decide,
 };
-use crate::status::Counter;
+use crate::status::{Answers, Counter};
 
 /// TTL and MINIMUM of the SOA in negative answers, in seconds (RFC 2308 section 5). Zero, since a
 /// test cluster asks for a name until it appears, and must then see it at once.
@@ -27,6 +30,8 @@ pub(super) struct Answer {
     pub(super) soa: Option<Record>,
     /// Why there is no data.
     pub(super) error: Option<ExtendedError>,
+    /// What is to be asked of other servers, to complete it.
+    pub(super) forward: Option<Admitted>,
     pub(super) again: Again,
 }
 
@@ -45,14 +50,14 @@ pub(super) enum Again {
 }
 
 /// The answer to a question.
-pub(super) fn answer(query: &Query, mut asker: Asker, service: &Service) -> Answer {
+pub(super) fn answer(query: &Query, mut asker: Asker, wish: Wish, service: &Service) -> Answer {
     let counters = &service.status.answers;
     // The directory holds class IN alone.
     if query.query_class() != DNSClass::IN {
-        return refused(ExtendedError::not_supported("only class IN is served"), service);
+        return refused(not_supported("only class IN is served"), service);
     }
     if matches!(query.query_type(), WireType::AXFR | WireType::IXFR) {
-        return refused(ExtendedError::not_supported("zones are not transferred"), service);
+        return refused(not_supported("zones are not transferred"), service);
     }
     // The root is nobody's here.
     let Ok(mut name) = model::Name::from_labels(query.name().iter()) else {
@@ -71,6 +76,12 @@ pub(super) fn answer(query: &Query, mut asker: Asker, service: &Service) -> Answ
         let Decision { outcome, ttl, reason } = decide(&question, &policy, complete);
         let client = asker.address;
         tracing::debug!(%client, %name, r#type = %query.query_type(), %reason, "answered");
+        let outside = matches!(lookup.zone, Zone::Foreign | Zone::Root) && complete;
+        if outside && matches!(lookup.found, Found::Nothing) {
+            let query = Query::query(owner, query.query_type());
+            let foreign = Asked { query: &query, name: &name, client, wish };
+            return elsewhere(answer, &foreign, &policy, service);
+        }
         match outcome {
             Outcome::Cname(target) => {
                 let canonical = wire(&target);
@@ -106,8 +117,46 @@ fn refused(error: ExtendedError, service: &Service) -> Answer {
     counted(answer, &service.status.answers.refused)
 }
 
+fn not_supported(what: &str) -> ExtendedError {
+    ExtendedError::new(ExtendedCode::NotSupported, what)
+}
+
+/// The answer for a name that is not ours: by other servers, or why by none.
+fn elsewhere(
+    mut answer: Answer,
+    asked: &Asked<'_>,
+    policy: &Arc<Policy>,
+    service: &Service,
+) -> Answer {
+    answer.authoritative &= !answer.answers.is_empty();
+    match service.forwarder.admits(asked, policy) {
+        Ok(admitted) => answer.forward = Some(admitted),
+        // The chain leads to a name that is not ours: what is known of it is the answer.
+        Err(_) if !answer.answers.is_empty() => service.status.answers.data.increment(),
+        Err(refusal) => {
+            let Forwarded { code, authoritative, answers, soa, extended: error } =
+                refusal.answer(asked.query);
+            count(&service.status.answers, code, answers.is_empty());
+            answer = Answer { code, authoritative, answers, soa, error, ..Answer::default() };
+        }
+    }
+    answer
+}
+
+/// Counts an answer by its outcome.
+pub(super) fn count(answers: &Answers, code: ResponseCode, empty: bool) {
+    let counter = match code {
+        ResponseCode::NoError if empty => &answers.nodata,
+        ResponseCode::NoError => &answers.data,
+        ResponseCode::NXDomain => &answers.nxdomain,
+        ResponseCode::Refused => &answers.refused,
+        _ => &answers.servfail,
+    };
+    counter.increment();
+}
+
 /// How the same question can be answered again.
-fn again(question: &Question, outcome: &Outcome, policy: &model::Policy) -> Again {
+fn again(question: &Question, outcome: &Outcome, policy: &Policy) -> Again {
     match (question.found, outcome) {
         (Found::Set(_), Outcome::A(_) | Outcome::Aaaa(_)) => Draw::of(question, policy)
             .map_or(Again::LookUp, |draw| Again::Draw(draw, *question.asker)),

@@ -11,11 +11,11 @@ use nix::sys::socket::{
 };
 
 /// How the kernel tells and takes it, by address family.
-pub(super) trait Family {
+pub(super) trait Family: Send + 'static {
     /// The kernel's form of a socket address.
-    type Address: SockaddrLike + Copy;
+    type Address: SockaddrLike + Copy + Send + 'static;
     /// The kernel's form of the address that was asked.
-    type Asked: Copy;
+    type Asked: Copy + Send + 'static;
 
     /// Has the kernel tell it with each datagram.
     fn ask_for_it(socket: &UdpSocket) -> nix::Result<()>;

@@ -2,13 +2,16 @@
 
 use std::net::IpAddr;
 
+use hickory_proto::op::Query;
+
 use super::Service;
-use super::answer::Again;
 use super::encode::{bare, encode};
 use super::errors::ErrorLimit;
+use super::forward::Admitted;
 use super::memo::{Given, KnownClient, Memo};
 use super::request::{Request, Unreadable};
-use super::respond::{Carrier, limit, query, respond, room};
+use super::respond::{Carrier, Reply, limit, query, respond, room};
+use super::waiting::Waiting;
 use crate::model::Asker;
 
 /// Where one thread has its questions answered. Two desks of one service share turns and
@@ -21,6 +24,19 @@ pub struct Desk {
     errors: ErrorLimit,
     given: Tally,
 }
+
+/// What becomes of a request.
+pub enum Verdict {
+    /// It has its reply.
+    Reply,
+    /// It gets none.
+    Silence,
+    /// Its reply waits for other servers.
+    Later(Box<Waiting>),
+}
+
+/// A reply, but for what other servers say.
+type Partial = (Query, Reply, Admitted);
 
 /// Answers given from memory and not counted yet: the counters are shared, and a thread that adds
 /// to them for each answer waits for the others.
@@ -55,28 +71,36 @@ impl Desk {
         }
     }
 
-    /// Puts the reply to a request into `out`, unless silence is the reply; whether there is one.
+    /// Puts the reply to a request into `out`, unless there is none, or none yet.
     pub fn answer(
         &mut self,
         octets: &[u8],
         client: IpAddr,
         carrier: Carrier,
         out: &mut Vec<u8>,
-    ) -> bool {
+    ) -> Verdict {
         let known = self.memo.client(client);
         if !known.admitted {
             self.service.status.answers.not_admitted.increment();
-            return false;
+            return Verdict::Silence;
         }
-        match Request::read(octets) {
+        let waiting = match Request::read(octets) {
             Ok(request) => self.reply(&request, client, &known, carrier, out),
-            Err(Unreadable::Silence) => return false,
+            Err(Unreadable::Silence) => return Verdict::Silence,
             Err(Unreadable::Malformed { id, flags }) => self.unreadable(id, flags, FORMERR, out),
             Err(Unreadable::Operation { id, flags }) => self.unreadable(id, flags, NOTIMP, out),
+        };
+        if let Some((query, reply, admitted)) = waiting {
+            let request = octets.to_vec();
+            let waiting = Waiting { request, query, reply, admitted, carrier };
+            return Verdict::Later(Box::new(waiting));
         }
         let code = out.get(3).map_or(SERVFAIL, |octet| octet & 0xf);
         let error = matches!(code, FORMERR | NOTIMP | REFUSED);
-        !error || carrier == Carrier::Tcp || self.errors.admits(client)
+        if error && carrier == Carrier::Udp && !self.errors.admits(client) {
+            return Verdict::Silence;
+        }
+        Verdict::Reply
     }
 
     /// Adds to the counters what was answered since the last time.
@@ -88,9 +112,10 @@ impl Desk {
         counters.from_memory.add(data + nodata);
     }
 
-    fn unreadable(&mut self, id: u16, flags: u16, code: u8, out: &mut Vec<u8>) {
+    fn unreadable(&mut self, id: u16, flags: u16, code: u8, out: &mut Vec<u8>) -> Option<Partial> {
         self.service.status.answers.malformed.increment();
         bare(id, flags, code, out);
+        None
     }
 
     fn reply(
@@ -100,7 +125,7 @@ impl Desk {
         known: &KnownClient,
         carrier: Carrier,
         out: &mut Vec<u8>,
-    ) {
+    ) -> Option<Partial> {
         let limit = limit(request.edns, carrier);
         // The log's line for each answer is written where answers are looked up.
         let remembers = self.remembers && !tracing::enabled!(tracing::Level::DEBUG);
@@ -109,38 +134,25 @@ impl Desk {
                 Given::Data => self.given.data += 1,
                 Given::NoData => self.given.nodata += 1,
             }
-            return;
-        }
-        let stamp = if remembers { self.memo.stamp(request, client) } else { None };
-        let again = self.look_up(request, client, carrier, out);
-        if let (Some(stamp), Some(again)) = (stamp, again) {
-            self.memo.keep(request, known, again, stamp, out);
-        }
-    }
-
-    fn look_up(
-        &mut self,
-        request: &Request,
-        client: IpAddr,
-        carrier: Carrier,
-        out: &mut Vec<u8>,
-    ) -> Option<Again> {
-        let Some(query) = query(request) else {
-            self.unreadable(request.id, request.flags, FORMERR, out);
             return None;
-        };
-        let limit = limit(request.edns, carrier);
-        let room = room(limit, request);
-        let chance = fastrand::u64(..);
-        let asker = Asker { address: client, v4: None, v6: None, chance, room };
-        let reply = respond(request, &query, asker, carrier, &self.service);
-        match encode(&reply, request, &query, limit, out) {
-            Ok(()) => Some(reply.again),
-            Err(error) => {
-                tracing::error!(%error, %query, "the reply cannot be encoded");
-                bare(request.id, request.flags, SERVFAIL, out);
-                None
-            }
         }
+        let Some(query) = query(request) else {
+            return self.unreadable(request.id, request.flags, FORMERR, out);
+        };
+        let stamp = if remembers { self.memo.stamp(request, client) } else { None };
+        let chance = fastrand::u64(..);
+        let asker =
+            Asker { address: client, v4: None, v6: None, chance, room: room(limit, request) };
+        let mut reply = respond(request, &query, asker, carrier, &self.service);
+        if let Some(admitted) = reply.forward.take() {
+            return Some((query, reply, admitted));
+        }
+        if let Err(error) = encode(&reply, request, &query, limit, out) {
+            tracing::error!(%error, %query, "the reply cannot be encoded");
+            bare(request.id, request.flags, SERVFAIL, out);
+        } else if let Some(stamp) = stamp {
+            self.memo.keep(request, known, reply.again, stamp, out);
+        }
+        None
     }
 }

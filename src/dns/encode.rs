@@ -6,11 +6,13 @@ use hickory_proto::rr::Record;
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
 
 use super::extended::EXTENDED_ERROR;
-use super::request::{HEADER, KEEPALIVE, Request, flag};
+use super::request::{HEADER, Request, flag};
 use super::respond::{MAX_UDP_PAYLOAD, OPT_RECORD, OwnEdns, Reply};
 
 /// How long a connection may stand idle, as RFC 7828 section 3.1 counts: tenths of a second.
 pub(super) const IDLE_TENTHS: u16 = 100;
+/// The EDNS option `edns-tcp-keepalive` (RFC 7828).
+pub(super) const KEEPALIVE: u16 = 11;
 /// A pointer to the question's name (RFC 1035 section 4.1.4).
 const QUESTION_POINTER: u16 = 0xc00c;
 /// The type code of OPT records.
@@ -121,7 +123,7 @@ fn opt(edns: &OwnEdns, high_code: u8) -> Vec<u8> {
         option(KEEPALIVE, &IDLE_TENTHS.to_be_bytes());
     }
     if let Some(error) = &edns.error {
-        option(EXTENDED_ERROR, &[&error.code.to_be_bytes(), error.text.as_bytes()].concat());
+        option(EXTENDED_ERROR, &error.octets());
     }
     let mut record = Vec::with_capacity(OPT_RECORD + options.len());
     record.push(0);

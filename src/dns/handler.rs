@@ -5,12 +5,14 @@ use std::iter;
 use async_trait::async_trait;
 use hickory_proto::op::{Edns, Header, HeaderCounts, Metadata, OpCode, Query, ResponseCode};
 use hickory_proto::rr::Record;
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_server::net::runtime::Time;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::{MessageRequest, MessageResponseBuilder};
 
 use super::Service;
-use super::answer::answer;
+use super::answer::{answer, count};
+use super::forward::{MARK_OPTION, Wish};
 use super::respond::MAX_UDP_PAYLOAD;
 use crate::model::Asker;
 
@@ -40,11 +42,24 @@ impl RequestHandler for Handler {
             Ok(query) => {
                 let (address, chance) = (request.src().ip(), fastrand::u64(..));
                 let asker = Asker { address, v4: None, v6: None, chance, room: usize::MAX };
-                let answer = answer(query, asker, &self.0);
+                let mark = request.edns.as_ref().and_then(mark);
+                let wish = Wish {
+                    recursion_desired: request.metadata.recursion_desired,
+                    checking_disabled: request.metadata.checking_disabled,
+                    mark,
+                };
+                let answer = answer(query, asker, wish, &self.0);
                 metadata.recursion_available = true;
                 metadata.response_code = answer.code;
                 metadata.authoritative = answer.authoritative;
                 (answers, soa) = (answer.answers, answer.soa);
+                if let Some(admitted) = answer.forward {
+                    let forwarded = self.0.forwarder.forward(admitted).await;
+                    metadata.response_code = forwarded.code;
+                    answers.extend(forwarded.answers);
+                    soa = forwarded.soa;
+                    count(&self.0.status.answers, forwarded.code, answers.is_empty());
+                }
             }
             Err(code) => {
                 metadata.response_code = code;
@@ -76,6 +91,14 @@ fn question(request: &MessageRequest) -> Result<&Query, ResponseCode> {
     match request.queries.queries() {
         [query] => Ok(query.original()),
         _ => Err(ResponseCode::FormErr),
+    }
+}
+
+/// The data of the option that marks questions of ours.
+fn mark(edns: &Edns) -> Option<&[u8]> {
+    match edns.option(EdnsCode::Unknown(MARK_OPTION)) {
+        Some(EdnsOption::Unknown(_, data)) => Some(data),
+        _ => None,
     }
 }
 

@@ -225,7 +225,7 @@ impl Key {
 fn plain(request: &Request) -> Option<Opt> {
     match request.edns {
         None => Some(Opt::Absent),
-        Some(edns) if edns.version == 0 && !edns.options => {
+        Some(edns) if edns.version == 0 && !request.has_options() => {
             Some(if edns.dnssec_ok { Opt::WithDo } else { Opt::Plain })
         }
         Some(_) => None,

@@ -16,6 +16,8 @@ pub(super) struct Request<'a> {
     pub(super) qtype: u16,
     pub(super) qclass: u16,
     pub(super) edns: Option<Edns>,
+    /// The options of its OPT record, as they came, and well-formed.
+    options: &'a [u8],
 }
 
 /// What the client's OPT record says (RFC 6891 section 6.1).
@@ -26,10 +28,6 @@ pub(super) struct Edns {
     /// 0, or one that we do not speak.
     pub(super) version: u8,
     pub(super) dnssec_ok: bool,
-    /// Whether it has the option of RFC 7828, which matters over TCP.
-    pub(super) keepalive: bool,
-    /// Whether it has any option.
-    pub(super) options: bool,
 }
 
 /// Why there is no request.
@@ -77,8 +75,6 @@ pub(super) mod flag {
 }
 
 const OPT: u16 = 41;
-/// The EDNS option `edns-tcp-keepalive` (RFC 7828).
-pub(super) const KEEPALIVE: u16 = 11;
 
 impl<'a> Request<'a> {
     /// Reads a message.
@@ -101,22 +97,38 @@ impl<'a> Request<'a> {
         for _ in 0..authorities {
             reader.record().filter(|record| record.rtype != OPT).ok_or(malformed)?;
         }
-        let mut edns = None;
+        let (mut edns, mut options) = (None, &[][..]);
         for _ in 0..additionals {
             let record = reader.record().ok_or(malformed)?;
             if record.rtype == OPT {
                 // RFC 6891 section 6.1.1: one at most, and its owner is the root.
-                let new = record.edns(octets).filter(|_| edns.is_none());
+                let new = record.edns().filter(|_| edns.is_none());
                 edns = Some(new.ok_or(malformed)?);
+                options = octets.get(record.data).ok_or(malformed)?;
+                let mut rest = Options(options);
+                rest.by_ref().for_each(drop);
+                if !rest.0.is_empty() {
+                    return Err(malformed);
+                }
             }
         }
         let [qtype, qclass] = last_words(&octets[question.clone()]);
-        Ok(Self { id, flags, question: &octets[question], qtype, qclass, edns })
+        Ok(Self { id, flags, question: &octets[question], qtype, qclass, edns, options })
     }
 
     /// The question's name, with the octet of the root.
     pub(super) fn name(&self) -> &'a [u8] {
         &self.question[..self.question.len() - 4]
+    }
+
+    /// Whether its OPT record has options.
+    pub(super) fn has_options(&self) -> bool {
+        !self.options.is_empty()
+    }
+
+    /// The data of an EDNS option.
+    pub(super) fn option(&self, code: u16) -> Option<&'a [u8]> {
+        Options(self.options).find(|(found, _)| *found == code).map(|(_, data)| data)
     }
 
     /// The labels of the question's name.
@@ -141,22 +153,25 @@ struct Record {
 }
 
 impl Record {
-    fn edns(&self, octets: &[u8]) -> Option<Edns> {
+    fn edns(&self) -> Option<Edns> {
         let [_, version, flags @ ..] = self.ttl;
-        let mut options = Reader { octets: octets.get(self.data.clone())?, at: 0 };
-        let mut keepalive = false;
-        while options.at < options.octets.len() {
-            let [code, length] = options.words::<2>()?;
-            options.skip(usize::from(length))?;
-            keepalive |= code == KEEPALIVE;
-        }
-        self.root_owner.then_some(Edns {
-            payload: self.class,
-            version,
-            dnssec_ok: u16::from_be_bytes(flags) & flag::DO != 0,
-            keepalive,
-            options: !self.data.is_empty(),
-        })
+        let dnssec_ok = u16::from_be_bytes(flags) & flag::DO != 0;
+        self.root_owner.then_some(Edns { payload: self.class, version, dnssec_ok })
+    }
+}
+
+/// EDNS options one by one: code and data. It leaves behind what is no option.
+struct Options<'a>(&'a [u8]);
+
+impl<'a> Iterator for Options<'a> {
+    type Item = (u16, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let [a, b, c, d, rest @ ..] = self.0 else { return None };
+        let (code, length) = (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]));
+        let (data, rest) = rest.split_at_checked(usize::from(length))?;
+        self.0 = rest;
+        Some((code, data))
     }
 }
 
@@ -266,10 +281,10 @@ mod tests {
         let tail = b"\xc0\x0c\0\x63\0\xff\0\0\0\0\0\x02ab\
             \0\0\x29\x10\0\0\0\x80\0\0\x0a\xfd\xe9\0\x02xy\0\x0b\0\0";
         let octets = message([1, 0, 0, 2], tail);
-        let edns = Request::read(&octets).unwrap().edns.unwrap();
-        let expected =
-            Edns { payload: 4096, version: 0, dnssec_ok: true, keepalive: true, options: true };
-        assert_eq!(edns, expected);
+        let request = Request::read(&octets).unwrap();
+        assert_eq!(request.edns, Some(Edns { payload: 4096, version: 0, dnssec_ok: true }));
+        assert_eq!(request.option(0xfde9), Some(&b"xy"[..]));
+        assert_eq!((request.option(11), request.option(10)), (Some(&b""[..]), None));
     }
 
     #[test]

@@ -4,9 +4,11 @@ use hickory_proto::op::{Query, ResponseCode};
 use hickory_proto::rr::{Name as WireName, Record, RecordType};
 
 use super::Service;
-use super::answer::{Again, answer};
+use super::answer::{Again, answer, count};
+use super::encode::KEEPALIVE;
 use super::extended::ExtendedError;
-use super::request::{Edns, HEADER, Request};
+use super::forward::{Admitted, Forwarded, MARK_OPTION, Wish};
+use super::request::{Edns, HEADER, Request, flag};
 use crate::model::Asker;
 
 /// The largest UDP payload that we send and say we take (DNS flag day 2020: no fragments).
@@ -35,6 +37,8 @@ pub(super) struct Reply {
     pub(super) edns: Option<OwnEdns>,
     /// Whether the same question can be answered again without a look-up.
     pub(super) again: Again,
+    /// What other servers are to be asked before it is whole.
+    pub(super) forward: Option<Admitted>,
 }
 
 /// What our OPT record says.
@@ -84,9 +88,10 @@ pub(super) fn respond(
             dnssec_ok: theirs.dnssec_ok,
             error: None,
             // RFC 7828 section 3.2.1: there is nothing to keep alive in a datagram.
-            keepalive: theirs.keepalive && carrier == Carrier::Tcp,
+            keepalive: carrier == Carrier::Tcp && request.option(KEEPALIVE).is_some(),
         }),
         again: Again::LookUp,
+        forward: None,
     };
     // RFC 6891 section 6.1.3: a version that we do not speak.
     if request.edns.is_some_and(|edns| edns.version > 0) {
@@ -95,16 +100,36 @@ pub(super) fn respond(
         reply.recursion_available = false;
         return reply;
     }
-    let answer = answer(query, asker, service);
+    let wish = Wish {
+        recursion_desired: request.flags & flag::RD != 0,
+        checking_disabled: request.flags & flag::CD != 0,
+        mark: request.option(MARK_OPTION),
+    };
+    let answer = answer(query, asker, wish, service);
     reply.code = answer.code;
     reply.authoritative = answer.authoritative;
     reply.answers = answer.answers;
     reply.authority = answer.soa;
     reply.again = answer.again;
+    reply.forward = answer.forward;
     if let Some(edns) = &mut reply.edns {
         edns.error = answer.error;
     }
     reply
+}
+
+impl Reply {
+    /// Completes it with what other servers have answered.
+    pub(super) fn put(&mut self, forwarded: Forwarded, service: &Service) {
+        let Forwarded { code, answers, soa, extended, .. } = forwarded;
+        self.code = code;
+        self.answers.extend(answers);
+        self.authority = soa;
+        if let Some(edns) = &mut self.edns {
+            edns.error = extended;
+        }
+        count(&service.status.answers, code, self.answers.is_empty());
+    }
 }
 
 /// The question as hickory has it.

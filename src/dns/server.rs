@@ -1,18 +1,22 @@
-//! The server: sockets bound, a thread for each UDP socket, one for TCP, and how they stop.
+//! The server: sockets bound, a thread for each UDP socket, one for TCP and what waits for other
+//! servers, and how they stop.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{io, thread};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use super::desk::Desk;
 use super::sockets::{self, BindError, Sockets};
-use super::{Service, tcp, udp};
+use super::{Service, tcp, udp, waiting};
 
 /// UDP threads of one listening address: more do not make the kernel faster.
 const MAX_THREADS: usize = 8;
+
+/// Replies to datagrams that wait for their turn to wait for other servers.
+const JOBS: usize = 1024;
 
 /// A server with its sockets bound, not answering yet.
 pub struct Server {
@@ -48,17 +52,25 @@ impl Server {
         let mut running =
             Running { stop: Arc::default(), stop_tcp: Arc::default(), threads: Vec::new() };
         let mut listeners = Vec::new();
+        let (jobs, waiting) = mpsc::channel(JOBS);
         for Sockets { udp, tcp } in self.sockets {
             listeners.push(tcp);
             for socket in udp {
                 let (desk, stop) = (Desk::new(service.clone()), running.stop.clone());
-                running.spawn("dns-udp", move || udp::serve(&socket, desk, &stop))?;
+                let jobs = jobs.clone();
+                running.spawn("dns-udp", move || udp::serve(socket, desk, jobs, &stop))?;
             }
         }
+        drop(jobs);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (service, stop) = (service.clone(), running.stop_tcp.clone());
-        running
-            .spawn("dns-tcp", move || runtime.block_on(tcp::serve(listeners, service, &stop)))?;
+        running.spawn("dns", move || {
+            runtime.block_on(async {
+                let connections = tcp::serve(listeners, service.clone(), &stop);
+                let (served, ()) = tokio::join!(connections, waiting::finish(waiting, service));
+                served
+            })
+        })?;
         Ok(running)
     }
 }

@@ -13,10 +13,11 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::Service;
-use super::desk::Desk;
+use super::desk::{Desk, Verdict};
 use super::encode::IDLE_TENTHS;
 use super::respond::Carrier;
 use super::seats::{Seat, Seats};
+use super::waiting::LAST_REPLIES;
 
 /// How long a connection may stand idle (RFC 7766 section 6.2.3; RFC 7828 tells it the client).
 const IDLE: Duration = Duration::from_millis(100 * IDLE_TENTHS as u64);
@@ -26,8 +27,8 @@ const SLOW_READER: Duration = Duration::from_secs(5);
 const REPLIES: usize = 32;
 /// The pause after an accept that failed: without descriptors left, the next one fails, too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long connections may take to end when the server stops.
-const LAST_REPLIES: Duration = Duration::from_secs(2);
+/// Replies of one connection that wait for other servers.
+const WAITING: usize = 32;
 
 /// Serves every connection to these listeners, until told to stop.
 pub(super) async fn serve(
@@ -94,22 +95,47 @@ async fn read_queries(
     replies: &mpsc::Sender<Vec<u8>>,
 ) -> io::Result<()> {
     let mut reader = BufReader::new(reader);
-    let mut desk = Desk::forgetful(service);
-    let mut query = Vec::new();
-    loop {
-        let Ok(length) = timeout(IDLE, query_length(&mut reader)).await else { return Ok(()) };
-        let Some(length) = length? else { return Ok(()) };
-        query.resize(usize::from(length), 0);
-        let Ok(read) = timeout(IDLE, reader.read_exact(&mut query)).await else { return Ok(()) };
-        read?;
+    let mut desk = Desk::forgetful(service.clone());
+    let (mut query, mut waiting) = (Vec::new(), JoinSet::new());
+    while let Some(()) = next_query(&mut reader, &mut query).await? {
         let mut reply = Vec::new();
-        if !answer(&mut desk, &query, client, &mut reply) {
+        match desk.answer(&query, client, Carrier::Tcp, &mut reply) {
             // What gets no reply over UDP is no DNS over TCP.
-            return Ok(());
+            Verdict::Silence => break,
+            Verdict::Reply => {
+                // The writer has ended: there is nobody to reply to.
+                let Ok(()) = replies.send(framed(&reply)).await else { return Ok(()) };
+            }
+            // RFC 7766 section 6.2.1.1: the next query does not wait for it.
+            Verdict::Later(later) => {
+                if waiting.len() >= WAITING {
+                    waiting.join_next().await;
+                }
+                let (replies, service) = (replies.clone(), service.clone());
+                waiting.spawn(async move {
+                    let reply = later.finish(&service).await;
+                    let _ = replies.send(framed(&reply)).await;
+                });
+            }
         }
+        while waiting.try_join_next().is_some() {}
         seat.touch();
-        // The writer has ended: there is nobody to reply to.
-        let Ok(()) = replies.send(reply).await else { return Ok(()) };
+    }
+    while waiting.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Reads a query. None: no more come, or none for too long.
+async fn next_query(
+    reader: &mut BufReader<OwnedReadHalf>,
+    query: &mut Vec<u8>,
+) -> io::Result<Option<()>> {
+    let Ok(length) = timeout(IDLE, query_length(reader)).await else { return Ok(None) };
+    let Some(length) = length? else { return Ok(None) };
+    query.resize(usize::from(length), 0);
+    match timeout(IDLE, reader.read_exact(query)).await {
+        Ok(read) => read.map(|_| Some(())),
+        Err(_) => Ok(None),
     }
 }
 
@@ -122,16 +148,10 @@ async fn query_length(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<Optio
     }
 }
 
-fn answer(desk: &mut Desk, query: &[u8], client: IpAddr, framed: &mut Vec<u8>) -> bool {
-    let mut reply = Vec::new();
-    let answered = desk.answer(query, client, Carrier::Tcp, &mut reply);
-    desk.count();
+fn framed(reply: &[u8]) -> Vec<u8> {
     // No reply is longer than its limit, which the length can say.
     let length = u16::try_from(reply.len()).unwrap_or(u16::MAX);
-    framed.clear();
-    framed.extend(length.to_be_bytes());
-    framed.extend(reply);
-    answered
+    [&length.to_be_bytes(), reply].concat()
 }
 
 /// Writes replies, until there are no more, or the client does not read them.

@@ -3,16 +3,19 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{array, io, thread};
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, MultiHeaders, RecvMsg, recvmmsg, sendmmsg};
+use nix::sys::socket::{MsgFlags, MultiHeaders, RecvMsg, recvmmsg, sendmmsg, sendmsg};
+use tokio::sync::mpsc;
 
 use super::asked::{Family, V4, V6};
-use super::desk::Desk;
+use super::desk::{Desk, Verdict};
 use super::respond::Carrier;
+use super::waiting::{Job, Send, Waiting};
 
 /// Datagrams that are read at a time.
 const BATCH: usize = 32;
@@ -25,19 +28,28 @@ const ERROR_PAUSE: Duration = Duration::from_millis(100);
 const LAST_BATCHES: usize = 256;
 
 /// Answers what comes until it is told to stop, and then what has come.
-pub(super) fn serve(socket: &UdpSocket, desk: Desk, stop: &AtomicBool) -> io::Result<()> {
+pub(super) fn serve(
+    socket: UdpSocket,
+    desk: Desk,
+    jobs: mpsc::Sender<Job>,
+    stop: &AtomicBool,
+) -> io::Result<()> {
     let own = socket.local_addr()?;
+    let socket = Arc::new(socket);
     match own {
-        SocketAddr::V4(_) => Server::<V4>::new(socket, own, desk)?.run(stop),
-        SocketAddr::V6(_) => Server::<V6>::new(socket, own, desk)?.run(stop),
+        SocketAddr::V4(_) => Server::<V4>::new(socket, own, desk, jobs)?.run(stop),
+        SocketAddr::V6(_) => Server::<V6>::new(socket, own, desk, jobs)?.run(stop),
     }
     Ok(())
 }
 
-struct Server<'s, F: Family> {
-    socket: &'s UdpSocket,
+struct Server<F: Family> {
+    socket: Arc<UdpSocket>,
     own: SocketAddr,
     desk: Desk,
+    /// Where replies go that wait for other servers. When it is full they are dropped: the client
+    /// asks again.
+    jobs: mpsc::Sender<Job>,
     buffers: Box<[[u8; MAX_REQUEST]]>,
     received: MultiHeaders<F::Address>,
     replies: Replies<F>,
@@ -52,18 +64,24 @@ struct Replies<F: Family> {
     headers: MultiHeaders<F::Address>,
 }
 
-impl<'s, F: Family> Server<'s, F> {
-    fn new(socket: &'s UdpSocket, own: SocketAddr, desk: Desk) -> io::Result<Self> {
+impl<F: Family> Server<F> {
+    fn new(
+        socket: Arc<UdpSocket>,
+        own: SocketAddr,
+        desk: Desk,
+        jobs: mpsc::Sender<Job>,
+    ) -> io::Result<Self> {
         // A socket on one address replies from there anyway.
         let everywhere = own.ip().is_unspecified();
         if everywhere {
-            F::ask_for_it(socket)?;
+            F::ask_for_it(&socket)?;
         }
         let headers = || MultiHeaders::preallocate(BATCH, everywhere.then(F::space));
         Ok(Self {
             socket,
             own,
             desk,
+            jobs,
             buffers: vec![[0; MAX_REQUEST]; BATCH].into(),
             received: headers(),
             replies: Replies {
@@ -103,29 +121,41 @@ impl<'s, F: Family> Server<'s, F> {
         let fd = self.socket.as_raw_fd();
         let received = recvmmsg(fd, &mut self.received, slices.iter_mut(), flags, None)?;
         for message in received {
-            self.replies.answer(&message, self.own, &mut self.desk);
+            if let Some((way, waiting)) = self.replies.answer(&message, self.own, &mut self.desk) {
+                let socket = self.socket.clone();
+                let send: Send = Box::new(move |reply| way.send(&socket, reply));
+                let _ = self.jobs.try_send(Job { waiting, send });
+            }
         }
-        self.replies.send(self.socket);
+        self.replies.send(&self.socket);
         self.desk.count();
         Ok(())
     }
 }
 
 impl<F: Family> Replies<F> {
-    /// Adds the reply to a datagram, if there is one.
-    fn answer(&mut self, message: &RecvMsg<F::Address>, own: SocketAddr, desk: &mut Desk) {
-        let (Some(address), Some(octets)) = (message.address, message.iovs().next()) else {
-            return;
-        };
+    /// Adds the reply to a datagram, if there is one. If it waits, it is given back.
+    fn answer(
+        &mut self,
+        message: &RecvMsg<F::Address>,
+        own: SocketAddr,
+        desk: &mut Desk,
+    ) -> Option<(Way<F>, Box<Waiting>)> {
+        let (address, octets) = (message.address?, message.iovs().next()?);
         let asked = message.cmsgs().ok().and_then(|mut all| all.find_map(|one| F::read(&one)));
         let client = F::client(address);
         if is_nobody(client) || is_ourselves(client, own, asked.as_ref().map(F::address)) {
-            return;
+            return None;
         }
         let at = self.length;
-        if desk.answer(octets, client.ip(), Carrier::Udp, &mut self.octets[at]) {
-            (self.clients[at], self.asked[at]) = (Some(address), asked);
-            self.length += 1;
+        match desk.answer(octets, client.ip(), Carrier::Udp, &mut self.octets[at]) {
+            Verdict::Reply => {
+                (self.clients[at], self.asked[at]) = (Some(address), asked);
+                self.length += 1;
+                None
+            }
+            Verdict::Silence => None,
+            Verdict::Later(waiting) => Some((Way { client: address, asked }, waiting)),
         }
     }
 
@@ -160,6 +190,24 @@ impl<F: Family> Replies<F> {
             };
         }
         self.length = 0;
+    }
+}
+
+/// The way back of one reply.
+struct Way<F: Family> {
+    client: F::Address,
+    asked: Option<F::Asked>,
+}
+
+impl<F: Family> Way<F> {
+    /// Sends a reply. It waits for no room in the kernel's buffer: other replies would wait, too.
+    fn send(&self, socket: &UdpSocket, reply: &[u8]) {
+        let from = self.asked.as_ref().map(F::write);
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        let (fd, reply) = (socket.as_raw_fd(), [IoSlice::new(reply)]);
+        if let Err(error) = sendmsg(fd, &reply, from.as_slice(), flags, Some(&self.client)) {
+            tracing::debug!(%error, "a reply cannot be sent");
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::Pages;
-use crate::status::{Counter, EngineStatus, Link};
+use crate::status::{Counter, EngineStatus, Forwards, Link};
 
 /// The page, read at the moment of the call.
 pub(super) fn encode(pages: Pages) -> Result<String, fmt::Error> {
@@ -41,6 +41,31 @@ const ENGINE_COUNTERS: [EngineCounter; 5] = [
     ("invalid_names", "Names that no DNS message can carry", |engine| &engine.invalid_names),
 ];
 
+/// Questions for names of others: what became of them.
+fn forwards(forwards: &Forwards, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+    let help = "Questions for names of others, by what became of them";
+    let mut family = encoder.encode_descriptor("forwards", help, None, MetricType::Counter)?;
+    for (outcome, counter) in [
+        ("answered", &forwards.answered),
+        ("cached", &forwards.cached),
+        ("failed", &forwards.failed),
+        ("local", &forwards.local),
+        ("disabled", &forwards.disabled),
+        ("not_recursive", &forwards.not_recursive),
+        ("no_way_out", &forwards.no_way_out),
+        ("no_data", &forwards.no_data),
+        ("looped", &forwards.looped),
+        ("busy", &forwards.busy),
+    ] {
+        let label = [("outcome", outcome)];
+        ConstCounter::new(counter.get()).encode(family.encode_family(&label)?)?;
+    }
+    let help = "Questions that wait for other servers";
+    let metric = encoder.encode_descriptor("forwards_waiting", help, None, MetricType::Gauge)?;
+    let waiting = i64::try_from(forwards.in_flight.get()).unwrap_or(i64::MAX);
+    ConstGauge::new(waiting).encode(metric)
+}
+
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let Pages { directory, status, .. } = &self.0;
@@ -67,6 +92,7 @@ impl Collector for Scrape {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(counter.get()).encode(metric)?;
         }
+        forwards(&status.forwards, &mut encoder)?;
         for (name, help, counter) in ENGINE_COUNTERS {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for engine in &status.engines {

@@ -9,7 +9,9 @@ mod choose;
 mod decide;
 mod endpoint;
 mod engine_url;
+mod forward;
 mod name;
+mod outside;
 mod policy;
 mod reading;
 mod record_set;
@@ -19,6 +21,7 @@ mod ring;
 mod selection;
 mod service;
 mod statics;
+mod upstream;
 mod view;
 mod warning;
 
@@ -31,7 +34,9 @@ pub use endpoint::{
     Port, Rank, Reach, Subnet, SubnetError,
 };
 pub use engine_url::{EngineUrl, UrlError};
+pub use forward::{Forward, ForwardDomain, RESOLV_CONF, is_listening};
 pub use name::{Name, NameError};
+pub use outside::{Outside, Special, SpecialUse, is_local, outside};
 pub use policy::Policy;
 pub use reading::{Domains, Reading, readings};
 pub use record_set::{Health, HealthError, Place, RecordSet};
@@ -41,5 +46,6 @@ pub use ring::{Ring, Spoke};
 pub use selection::{Answers, Order, Overrides, Pattern, Rules, Selection, SelectionError};
 pub use service::{Service, Wanted};
 pub use statics::{StaticData, StaticError, StaticFound, StaticNames, StaticRecord, StaticSet};
+pub use upstream::{Transport, Upstream, UpstreamError, nameservers};
 pub use view::{Scope, Sight, View};
 pub use warning::{Warning, What, warnings};

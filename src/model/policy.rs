@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Access, ContainerId, Domains, Rules, Scope, StaticNames, StaticSet};
+use super::{Access, ContainerId, Domains, Forward, Rules, Scope, StaticNames, StaticSet};
 
 /// How questions are answered.
 #[derive(Clone, Debug, Default)]
@@ -22,4 +22,6 @@ pub struct Policy {
     pub host: Option<Arc<StaticSet>>,
     /// Names that the configuration gives.
     pub statics: StaticNames,
+    /// What becomes of names that are not ours.
+    pub forward: Arc<Forward>,
 }

@@ -154,7 +154,7 @@ fn serve() -> Process {
     let mut command = Command::new(BINARY);
     command.args(["serve", "--http", "127.0.0.1:0", "--listen", listen]);
     // As Docker: every endpoint, however it is.
-    command.args(["--health", "ignore", "--answers", "all"]);
+    command.args(["--health", "ignore", "--answers", "all", "--forward", "off"]);
     let process = Process::start(&mut command);
     until("the first complete list", || (process.get("/readyz").0 == 200).then_some(()));
     process

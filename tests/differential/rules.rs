@@ -93,6 +93,14 @@ pub(crate) const RULES: &[Rule] = &[
         rare: None,
     },
     Rule {
+        name: "special-use-names-stay",
+        why: "A name for special use (below .invalid, .test, .local, .internal, …; RFC 6761) that \
+              nothing of ours has does not exist, and never leaves. Docker passes it on.",
+        facet: Facet::Verdict,
+        applies: |case| is_denied(case) && is_for_special_use(&case.name()),
+        rare: None,
+    },
+    Rule {
         name: "network-name-is-a-name",
         why: "The name of a network exists, without addresses, since there are names below it. \
               Docker passes it on.",
@@ -231,6 +239,10 @@ fn passed_on(case: &Case) -> bool {
 
 fn is_denied(case: &Case) -> bool {
     passed_on(case) && case.netalias() == Verdict::NxDomain && has_soa(&case.netalias)
+}
+
+fn is_for_special_use(name: &str) -> bool {
+    [".invalid", ".test", ".local", ".onion", ".internal"].iter().any(|end| name.ends_with(end))
 }
 
 fn is_empty_here(case: &Case) -> bool {

@@ -19,9 +19,9 @@ pub struct Process {
     pub http: SocketAddr,
 }
 
-/// The arguments that let the kernel choose free ports.
-pub fn kernel_port() -> [&'static str; 4] {
-    ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]
+/// The arguments that let the kernel choose free ports, and ask nobody else.
+pub fn kernel_port() -> [&'static str; 6] {
+    ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--forward", "off"]
 }
 
 impl Process {

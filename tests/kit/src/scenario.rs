@@ -194,7 +194,7 @@ impl<'a> OnEngine<'a> {
     pub fn start(binary: &str, engine: &'a dyn CarriesOut) -> Self {
         let mut command = Program::new(binary);
         let listen = ["serve", "--listen", "0.0.0.0:0", "--http", "127.0.0.1:0"];
-        command.args(listen);
+        command.args(listen).args(["--forward", "off"]);
         if let Some(url) = engine.url() {
             command.args(["--docker", &url]);
         }

@@ -1,0 +1,73 @@
+//! A reply that waits for other servers.
+
+use std::time::Duration;
+
+use hickory_proto::op::Query;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::Service;
+use super::encode::{bare, encode};
+use super::forward::Admitted;
+use super::request::Request;
+use super::respond::{Carrier, Reply, limit};
+
+/// Everything that is known of a reply but the answer of other servers.
+pub struct Waiting {
+    pub(super) request: Vec<u8>,
+    pub(super) query: Query,
+    pub(super) reply: Reply,
+    pub(super) admitted: Admitted,
+    pub(super) carrier: Carrier,
+}
+
+/// A reply that is ready, and the way that it goes.
+pub(super) type Send = Box<dyn FnOnce(&[u8]) + std::marker::Send>;
+
+/// A reply that waits, and the way that it will go.
+pub(super) struct Job {
+    pub(super) waiting: Box<Waiting>,
+    pub(super) send: Send,
+}
+
+/// The code of a reply that cannot be made.
+const SERVFAIL: u8 = 2;
+/// How long replies may still wait when the server stops.
+pub(super) const LAST_REPLIES: Duration = Duration::from_secs(2);
+
+/// Finishes replies side by side, until no more can come.
+pub(super) async fn finish(mut jobs: mpsc::Receiver<Job>, service: Service) {
+    let mut waiting = JoinSet::new();
+    loop {
+        tokio::select! {
+            job = jobs.recv() => {
+                let Some(Job { waiting: reply, send }) = job else { break };
+                let service = service.clone();
+                waiting.spawn(async move { send(&reply.finish(&service).await) });
+            }
+            Some(_) = waiting.join_next() => {}
+        }
+    }
+    let rest = async { while waiting.join_next().await.is_some() {} };
+    // What comes later would find nobody to send it.
+    let _ = timeout(LAST_REPLIES, rest).await;
+}
+
+impl Waiting {
+    /// Asks the other servers; the whole reply, at the latest after the time that forwarding may
+    /// take.
+    pub async fn finish(self, service: &Service) -> Vec<u8> {
+        let Self { request, query, mut reply, admitted, carrier } = self;
+        reply.put(service.forwarder.forward(admitted).await, service);
+        let mut out = Vec::new();
+        // It was read before, so it can be read.
+        let Ok(request) = Request::read(&request) else { return out };
+        let limit = limit(request.edns, carrier);
+        if let Err(error) = encode(&reply, &request, &query, limit, &mut out) {
+            tracing::debug!(%error, %query, "the reply cannot be encoded");
+            bare(request.id, request.flags, SERVFAIL, &mut out);
+        }
+        out
+    }
+}
