@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hickory_proto::op::{Query, ResponseCode};
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{DNSClass, Name as WireName, RData, Record, RecordType as WireType};
 use hickory_server::zone_handler::MessageRequest;
 
 use super::Service;
-use super::forward::{Admitted, Asked, ExtendedError, Forwarded};
+use super::forward::{Admitted, Asked, ExtendedError, Forwarded, MARK_OPTION};
 use crate::model::{
     self, Asker, Decision, Found, Outcome, Policy, Question, RecordType, Zone, decide,
 };
@@ -74,7 +75,7 @@ pub(super) fn answer(
                 client,
                 recursion_desired: request.metadata.recursion_desired,
                 checking_disabled: request.metadata.checking_disabled,
-                edns: request.edns.as_ref(),
+                mark: mark(request),
             };
             return elsewhere(answer, &question, &policy, service);
         }
@@ -115,6 +116,14 @@ fn elsewhere(
         }
     }
     answer
+}
+
+/// What a request carries that may be the mark of a question of ours.
+fn mark(request: &MessageRequest) -> Option<&[u8]> {
+    match request.edns.as_ref()?.option(EdnsCode::Unknown(MARK_OPTION))? {
+        EdnsOption::Unknown(_, mark) => Some(mark),
+        _ => None,
+    }
 }
 
 /// Counts an answer by its outcome.

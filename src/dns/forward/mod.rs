@@ -23,8 +23,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hickory_proto::op::{Edns, Query, ResponseCode};
-use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
+use hickory_proto::op::{Query, ResponseCode};
+use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::{Name as WireName, Record, RecordType as WireType};
 
 use crate::directory::Reader;
@@ -59,8 +59,8 @@ pub struct Asked<'a> {
     pub recursion_desired: bool,
     /// CD: the client wants no validation.
     pub checking_disabled: bool,
-    /// The client's OPT record.
-    pub edns: Option<&'a Edns>,
+    /// What the client's OPT record has as [`MARK_OPTION`].
+    pub mark: Option<&'a [u8]>,
 }
 
 /// A question that may leave.
@@ -112,10 +112,10 @@ struct Key {
 /// An EDNS option that a question of ours carries, by which it is known if it comes back: Docker's
 /// 127.0.0.11, for one, may ask the very server that asks it.
 #[derive(Clone, Copy)]
-struct Mark(u64);
+struct Mark([u8; 8]);
 
-/// A code for local use (RFC 6891 section 9).
-const MARK_OPTION: u16 = 65_053;
+/// The code of that option, one for local use (RFC 6891 section 9).
+pub const MARK_OPTION: u16 = 65_053;
 
 impl Forwarder {
     /// `listen` is where we are asked ourselves.
@@ -130,7 +130,7 @@ impl Forwarder {
             cache: Cache::new(),
             flights: Arc::default(),
             limits: Limits::new(status.clone()),
-            mark: Mark(fastrand::u64(..)),
+            mark: Mark(fastrand::u64(..).to_be_bytes()),
             loop_is_told: AtomicBool::new(false),
             directory,
             status,
@@ -162,7 +162,7 @@ impl Forwarder {
         if let Outside::Special(special) = outside(asked.name, forward) {
             return Some(Refusal::Special(special));
         }
-        if asked.edns.is_some_and(|edns| self.0.mark.is_on(edns)) {
+        if asked.mark == Some(&self.0.mark.0) {
             return Some(Refusal::Loop);
         }
         let refusals = [
@@ -262,11 +262,7 @@ impl Shared {
 
 impl Mark {
     fn option(self) -> EdnsOption {
-        EdnsOption::Unknown(MARK_OPTION, self.0.to_be_bytes().to_vec())
-    }
-
-    fn is_on(self, edns: &Edns) -> bool {
-        edns.option(EdnsCode::Unknown(MARK_OPTION)) == Some(&self.option())
+        EdnsOption::Unknown(MARK_OPTION, self.0.to_vec())
     }
 }
 
