@@ -301,7 +301,9 @@ fn dnspooq_a_thousand_equal_questions_are_asked_once_and_ports_and_ids_are_drawn
     for client in &clients {
         assert_eq!(facts(&received(client)), good("192.0.2.1"));
     }
-    assert_eq!(upstream.seen().len(), 1);
+    // Sent again after a second, it is the same datagram from the same port.
+    let asked: HashSet<_> = upstream.seen().into_iter().map(|s| (s.from, s.octets)).collect();
+    assert_eq!(asked.len(), 1);
     for number in 0..32 {
         setup.a(&format!("n{number}.example."));
     }
