@@ -15,7 +15,7 @@ use netalias_testkit::{
     Act, FakeUpstream, a_record, cname_record, soa_record, until, with_address,
 };
 
-use crate::setup::{TOTAL, ask_as, extended, facts, good, question, received, sent, to};
+use crate::setup::{HOST, TOTAL, ask_as, client, extended, facts, good, question, received, to};
 
 /// CVE-2023-28452 and the like: whoever can send one packet must not be able to deny a name.
 #[test]
@@ -284,21 +284,26 @@ fn dnspooq_a_thousand_equal_questions_are_asked_once_and_ports_and_ids_are_drawn
     });
     let setup = to(&[&upstream]);
     let message = question("same.example.", RecordType::A);
-    let mut clients = Vec::new();
-    for client in 1..=20 {
+    let octets = message.to_vec().expect("a message");
+    let sources =
+        (0..1000).map(|number: u16| [127, 1, 0, u8::try_from(number % 20).expect("small") + 1]);
+    let clients: Vec<UdpSocket> = sources.map(|source| client(source, setup.demo.dns)).collect();
+    for (sent, client) in (1..).zip(&clients) {
+        client.send(&octets).expect("UDP");
         // A batch at a time, so that no datagram is lost on the way.
-        clients.extend((0..50).map(|_| sent([127, 1, 0, client], setup.demo.dns, &message)));
-        until("all wait", || {
-            let waiting = setup.metric("netalias_forwards_waiting");
-            (waiting == clients.len() as u64).then_some(())
-        });
+        if sent % 100 == 0 {
+            let waiting = || setup.metric("netalias_forwards_waiting");
+            until("all wait", || (waiting() == sent).then_some(()));
+        }
     }
     assert_eq!(clients.len(), 1000);
     release.store(1, Ordering::Relaxed);
     for client in &clients {
         assert_eq!(facts(&received(client)), good("192.0.2.1"));
     }
-    assert_eq!(upstream.seen().len(), 1);
+    // Sent again after a second, it is the same datagram from the same port.
+    let asked: HashSet<_> = upstream.seen().into_iter().map(|s| (s.from, s.octets)).collect();
+    assert_eq!(asked.len(), 1);
     for number in 0..32 {
         setup.a(&format!("n{number}.example."));
     }
@@ -321,21 +326,18 @@ fn dnsbomb_one_client_waits_for_64_answers_at_most_and_others_are_served() {
     });
     let setup = to(&[&upstream]);
     let started = Instant::now();
-    let client = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    client.set_read_timeout(Some(TOTAL)).expect("a time-out");
-    client.connect(setup.demo.dns).expect("UDP");
+    let client = client(HOST, setup.demo.dns);
     let (mut refused, mut waited) = (0, 0);
     for number in 0..1000 {
         let message = question(&format!("slow{number}.example."), RecordType::A);
         client.send(&message.to_vec().expect("a message")).expect("UDP");
-        // One at a time, so that no datagram is lost on the way.
-        if number >= 64 {
-            let answer = received(&client);
-            assert_eq!(
-                extended(&answer),
-                (0, "too many questions of this client are under way".to_owned())
-            );
-            refused += 1;
+        // A batch at a time, so that no datagram is lost on the way: all but the first are refused.
+        if number >= 64 && (number - 64) % 72 == 71 {
+            for _ in 0..72 {
+                let told = "too many questions of this client are under way".to_owned();
+                assert_eq!(extended(&received(&client)), (0, told));
+                refused += 1;
+            }
         }
     }
     let other = ask_as([127, 0, 0, 9], setup.demo.dns, &question("quick.example.", RecordType::A));

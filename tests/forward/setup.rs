@@ -73,11 +73,17 @@ pub(crate) fn question(name: &str, qtype: RecordType) -> Message {
     message
 }
 
-/// A client's socket, with a question of its sent already.
-pub(crate) fn sent(source: [u8; 4], server: SocketAddr, message: &Message) -> UdpSocket {
+/// A client's socket.
+pub(crate) fn client(source: [u8; 4], server: SocketAddr) -> UdpSocket {
     let socket = UdpSocket::bind((IpAddr::from(source), 0)).expect("a port");
     socket.set_read_timeout(Some(TOTAL + Duration::from_secs(2))).expect("a time-out");
     socket.connect(server).expect("UDP");
+    socket
+}
+
+/// A client's socket, with a question of its sent already.
+pub(crate) fn sent(source: [u8; 4], server: SocketAddr, message: &Message) -> UdpSocket {
+    let socket = client(source, server);
     socket.send(&message.to_vec().expect("a message")).expect("UDP");
     socket
 }

@@ -118,7 +118,7 @@ struct Key {
 /// An EDNS option that a question of ours carries, by which it is known if it comes back: Docker's
 /// 127.0.0.11, for one, may ask the very server that asks it.
 #[derive(Clone, Copy)]
-struct Mark(u64);
+struct Mark([u8; 8]);
 
 /// A code for local use (RFC 6891 section 9).
 pub(super) const MARK_OPTION: u16 = 65_053;
@@ -136,7 +136,7 @@ impl Forwarder {
             cache: Cache::new(),
             flights: Arc::default(),
             limits: Limits::new(status.clone()),
-            mark: Mark(fastrand::u64(..)),
+            mark: Mark(fastrand::u64(..).to_be_bytes()),
             loop_is_told: AtomicBool::new(false),
             directory,
             status,
@@ -168,7 +168,7 @@ impl Forwarder {
         if let Outside::Special(special) = outside(asked.name, forward) {
             return Some(Refusal::Special(special));
         }
-        if asked.wish.mark == Some(&self.0.mark.0.to_be_bytes()) {
+        if asked.wish.mark == Some(&self.0.mark.0) {
             return Some(Refusal::Loop);
         }
         let refusals = [
@@ -268,7 +268,7 @@ impl Shared {
 
 impl Mark {
     fn option(self) -> EdnsOption {
-        EdnsOption::Unknown(MARK_OPTION, self.0.to_be_bytes().to_vec())
+        EdnsOption::Unknown(MARK_OPTION, self.0.to_vec())
     }
 }
 
