@@ -41,6 +41,8 @@ pub(crate) struct Tally {
     pub(crate) lost: u64,
     pub(crate) first_wrong: Option<Wrong>,
     pub(crate) time: Duration,
+    /// The longest time without a right answer.
+    pub(crate) gap: Duration,
 }
 
 impl Tally {
@@ -49,7 +51,7 @@ impl Tally {
         self.right as f64 / self.time.as_secs_f64()
     }
 
-    fn judge(&mut self, question: &Question, answer: &[u8]) {
+    pub(crate) fn judge(&mut self, question: &Question, answer: &[u8]) {
         match check(question, answer) {
             Ok(()) => self.right += 1,
             Err(wrong) => {
@@ -91,9 +93,13 @@ pub(crate) fn window(
     }
     let (mut batch, mut tally, mut next) = (Batch::new(), Tally::default(), 0);
     let started = Instant::now();
-    let mut swept = started;
+    let (mut swept, mut answered, mut right) = (started, started, 0);
     loop {
         let now = Instant::now();
+        if tally.right > right {
+            (answered, right) = (now, tally.right);
+        }
+        tally.gap = tally.gap.max(now - answered);
         for lane in &mut lanes {
             lane.take(&mut batch, questions, &mut tally)?;
             lane.ask(&mut batch, questions, &mut next, &mut tally, now)?;

@@ -1,13 +1,13 @@
 //! A server as a process of ours, and what it takes: time, memory, descriptors.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, SyncSender};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -43,16 +43,13 @@ impl Server {
         let name = program.get_program().to_owned();
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "TERM", "--"]).arg(&name).args(program.get_args());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.process_group(0).spawn().context("cannot run setpriv")?;
-        let out = child.stdout.take().context("a pipe")?;
         let (sender, lines) = mpsc::sync_channel(LINES);
-        std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                // It must not wait for us, so its pipe is always emptied.
-                let _ = sender.try_send(line);
-            }
-        });
+        let out = child.stdout.take().context("a pipe")?;
+        pass_on(out, sender.clone(), |_| {});
+        let errors = child.stderr.take().context("a pipe")?;
+        pass_on(errors, sender, |line| eprintln!("{line}"));
         let group = child.id();
         Ok(Self { child, group, lines })
     }
@@ -118,6 +115,16 @@ impl Drop for Server {
         let _ = killpg(self.group(), Signal::SIGKILL);
         let _ = self.child.wait();
     }
+}
+
+/// Empties a server's pipe, so that it never waits for us.
+fn pass_on(pipe: impl Read + Send + 'static, to: SyncSender<String>, show: fn(&str)) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            show(&line);
+            let _ = to.try_send(line);
+        }
+    });
 }
 
 /// Each with its end of line.

@@ -143,6 +143,15 @@ impl Shape {
         let (alias, address) = (Self::name(name), self.address(name, 0));
         format!("docker network connect --alias {alias} --ip {address} net c{name}-0")
     }
+
+    /// The question whose answer shows that the change number `n` has come through.
+    pub(crate) fn question_of_change(&self, n: u32) -> Question {
+        let mut question = self.question((n / 2) % self.names, A, SUFFIX);
+        let (_, all) = question.count;
+        let now = if n.is_multiple_of(2) { all - 1 } else { all };
+        question.count = (now, now);
+        question
+    }
 }
 
 fn query(name: &str, suffix: &str, kind: u16, edns: bool) -> Vec<u8> {
