@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -11,7 +11,7 @@ use crate::netalias::Churn;
 use crate::peers::{Peer, Running};
 use crate::row;
 use crate::sandbox::Sandbox;
-use crate::server::lines_of;
+use crate::server::{Server, lines_of, usage_of, work_of_all};
 use crate::table::{markdown, median, megabytes, micros, percentile, spread};
 use crate::workload::{Question, Workload};
 
@@ -57,6 +57,8 @@ struct Contestant {
     /// The times that half of all answers, and 99 of 100, did not exceed.
     p50: Vec<f64>,
     p99: Vec<f64>,
+    /// How many processors were busy with something else.
+    others: Vec<f64>,
     /// Changes a second that went on meanwhile.
     changes: Vec<f64>,
 }
@@ -129,6 +131,7 @@ impl Contestant {
             memory: 0,
             p50: Vec::new(),
             p99: Vec::new(),
+            others: Vec::new(),
             changes: Vec::new(),
         }
     }
@@ -145,11 +148,13 @@ impl Contestant {
         } else {
             None
         };
+        let others = Others::watch(&self.running.server);
         let before = self.running.server.usage();
         let target = self.running.target;
         let tally = window(target, &self.questions, args.window, time)
             .with_context(|| format!("{} on {workload:?}", self.peer.name()))?;
         let after = self.running.server.usage();
+        self.others.push(others.part());
         let (_, times) = paced(target, &self.questions, PACE, time)?;
         if let Some(churn) = churn {
             self.changes.push(churn.stop()?);
@@ -164,6 +169,31 @@ impl Contestant {
 
     fn rates(&self) -> Vec<f64> {
         self.rounds.iter().map(Tally::rate).collect()
+    }
+}
+
+/// What the processors do for others meanwhile: the noise.
+struct Others<'a> {
+    server: &'a Server,
+    since: Instant,
+    before: Duration,
+}
+
+impl<'a> Others<'a> {
+    fn watch(server: &'a Server) -> Self {
+        Self { server, since: Instant::now(), before: Self::work(server) }
+    }
+
+    fn work(server: &Server) -> Duration {
+        let own = std::process::id();
+        let ours = usage_of(|id, _| id == own).time + server.usage().time;
+        work_of_all().saturating_sub(ours)
+    }
+
+    /// In processors.
+    fn part(&self) -> f64 {
+        let work = Self::work(self.server).saturating_sub(self.before);
+        work.as_secs_f64() / self.since.elapsed().as_secs_f64()
     }
 }
 
@@ -190,6 +220,7 @@ fn report(
             sum(|tally| tally.lost),
             format!("{:.1}", median(&contestant.p50)),
             format!("{:.1}", median(&contestant.p99)),
+            format!("{:.2}", median(&contestant.others)),
         ]
     };
     for contestant in contestants {

@@ -14,6 +14,7 @@ mod server;
 mod soak;
 mod table;
 mod workload;
+mod zones;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,5 @@
 //! The servers that are compared: how each is told the names of a workload, and started.
 
-use std::fmt::Write as _;
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +12,7 @@ use netalias_testkit::Folder;
 use crate::load::{Target, window};
 use crate::server::Server;
 use crate::workload::{CLIENT, SUFFIX, Shape, Workload};
+use crate::zones;
 
 /// How long a server may take until it answers everything right.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -108,77 +107,31 @@ impl Peer {
         port: u16,
         shape: &Shape,
     ) -> anyhow::Result<()> {
-        let at = folder.display();
-        let port_text = port.to_string();
-        let file = folder.join("configuration");
-        let zone = folder.join("zone");
+        let ours = ["--listen", "127.0.0.1:0"];
         match self {
             Self::Netalias => {
-                command.args(["demo", "-", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+                command.args(["demo", "-", "--http", "127.0.0.1:0"]).args(ours);
                 if shape.dual {
                     command.args(["--answers", "sortproof"]);
                 }
             }
             Self::Limit => {
-                command.args(["limit", "--listen", "127.0.0.1:0"]);
+                command.arg("limit").args(ours);
             }
-            Self::Nsd => {
-                fs::write(&zone, zone_file(shape))?;
-                fs::write(
-                    &file,
-                    format!(
-                        "server:\n ip-address: 127.0.0.1@{port}\n server-count: 1\n username: \"\"\n \
-                     zonesdir: \"{at}\"\n database: \"\"\n pidfile: \"\"\n xfrdfile: \"{at}/xfrd\"\n \
-                     zonelistfile: \"{at}/list\"\n xfrdir: \"{at}\"\n rrl-ratelimit: 0\n \
-                     round-robin: yes\nremote-control:\n control-enable: no\n\
-                     zone:\n name: \"{SUFFIX}\"\n zonefile: \"zone\"\n"
-                    ),
-                )?;
-                command.arg("-d").arg("-c").arg(file);
-            }
-            Self::Knot => {
-                fs::write(&zone, zone_file(shape))?;
-                fs::write(
-                    &file,
-                    format!(
-                        "server:\n  rundir: {at}\n  listen: 127.0.0.1@{port}\n  udp-workers: 1\n  \
-                     tcp-workers: 1\n  background-workers: 1\n  answer-rotation: on\n\
-                     database:\n  storage: {at}\nzone:\n  - domain: {SUFFIX}\n    \
-                     storage: {at}\n    file: zone\n"
-                    ),
-                )?;
-                command.arg("-c").arg(file);
-            }
+            Self::Nsd => drop(command.arg("-d").arg("-c").arg(zones::nsd(folder, port, shape)?)),
+            Self::Knot => drop(command.arg("-c").arg(zones::knot(folder, port, shape)?)),
             Self::Unbound => {
-                let mut text = format!(
-                    "server:\n directory: \"{at}\"\n chroot: \"\"\n username: \"\"\n \
-                     pidfile: \"\"\n interface: 127.0.0.1\n port: {port}\n num-threads: 1\n \
-                     do-daemonize: no\n use-syslog: no\n rrset-roundrobin: yes\n \
-                     module-config: \"iterator\"\n local-zone: \"{SUFFIX}.\" static\n"
-                );
-                for (name, address) in records(shape) {
-                    writeln!(text, " local-data: \"{name}.{SUFFIX}. 0 A {address}\"")?;
-                }
-                fs::write(&file, text)?;
-                command.arg("-d").arg("-c").arg(file);
+                command.arg("-d").arg("-c").arg(zones::unbound(folder, port, shape)?);
             }
             Self::Dnsmasq => {
-                let lines = records(shape).map(|(name, ip)| format!("{ip} {name}.{SUFFIX}\n"));
-                fs::write(&zone, lines.collect::<String>())?;
                 command.args(["-k", "-C", "/dev/null", "-R", "-h", "-u", "root", "-z"]);
-                command.args(["--pid-file=", "--listen-address=127.0.0.1", "-p", &port_text]);
-                command.arg(format!("--local=/{SUFFIX}/")).arg("-H").arg(zone);
+                command.args(["--pid-file=", "--listen-address=127.0.0.1"]);
+                command.arg("-p").arg(port.to_string()).arg(format!("--local=/{SUFFIX}/"));
+                command.arg("-H").arg(zones::hosts(folder, shape)?);
             }
             Self::Aardvark => {
-                // It answers none but containers that it knows.
-                let mut text = format!("127.0.0.1\n{} {CLIENT}  client\n", "c".repeat(64));
-                for (number, (name, address)) in records(shape).enumerate() {
-                    writeln!(text, "{number:064x} {address}  {name}")?;
-                }
-                let networks = folder.join("networks");
-                fs::create_dir(&networks)?;
-                fs::write(networks.join("net"), text)?;
-                command.arg("-c").arg(networks).args(["-p", &port_text, "run"]);
+                command.arg("-c").arg(zones::aardvark(folder, shape)?);
+                command.arg("-p").arg(port.to_string()).arg("run");
             }
         }
         Ok(())
@@ -208,22 +161,6 @@ impl Running {
         }
         bail!("it does not answer right: {last}")
     }
-}
-
-/// Every name with each of its addresses.
-fn records(shape: &Shape) -> impl Iterator<Item = (String, Ipv4Addr)> {
-    let shape = *shape;
-    let all = (0..shape.names).flat_map(move |name| (0..shape.addresses).map(move |k| (name, k)));
-    all.map(move |(name, which)| (Shape::name(name), shape.address(name, which)))
-}
-
-fn zone_file(shape: &Shape) -> String {
-    let mut text = format!(
-        "$ORIGIN {SUFFIX}.\n$TTL 0\n@ SOA ns.{SUFFIX}. host.{SUFFIX}. 1 2 3 4 5\n@ NS ns.{SUFFIX}.\n\
-         ns A 127.0.0.1\n"
-    );
-    text.extend(records(shape).map(|(name, address)| format!("{name} A {address}\n")));
-    text
 }
 
 /// A port that is free now; those who take it later do so at once.
