@@ -85,7 +85,8 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<bool> {
         "wrong",
         "lost",
         "p50 µs",
-        "p99 µs"
+        "p99 µs",
+        "others' CPUs"
     ]];
     let mut faultless = true;
     for workload in &args.workloads {
