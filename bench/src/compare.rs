@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use crate::load::{Tally, paced, window};
+use crate::load::Tally;
 use crate::netalias::Churn;
-use crate::peers::{Peer, Running};
+use crate::peers::{Peer, Place, Running};
 use crate::row;
 use crate::sandbox::Sandbox;
-use crate::server::{Server, lines_of, usage_of, work_of_all};
+use crate::server::{lines_of, usage_of, work_of_all};
 use crate::table::{markdown, median, megabytes, micros, percentile, spread};
-use crate::workload::{Question, Workload};
+use crate::workload::Workload;
 
 /// Questions a second when it is measured how long an answer takes.
 const PACE: u32 = 2000;
@@ -38,7 +38,7 @@ pub(crate) struct CompareArgs {
         long,
         value_delimiter = ',',
         value_enum,
-        default_value = "netalias,limit,nsd,knot,unbound,dnsmasq,aardvark"
+        default_value = "netalias,limit,nsd,knot,unbound,dnsmasq,aardvark,docker"
     )]
     peers: Vec<Peer>,
     #[command(flatten)]
@@ -49,7 +49,6 @@ pub(crate) struct CompareArgs {
 struct Contestant {
     peer: Peer,
     running: Running,
-    questions: Vec<Question>,
     rounds: Vec<Tally>,
     /// Processor time for an answer, in microseconds, a round each.
     costs: Vec<f64>,
@@ -96,7 +95,7 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<bool> {
             let running = peer.start(program, *workload);
             sandbox.to_load()?;
             match running {
-                Ok(running) => contestants.push(Contestant::new(*peer, running, *workload)),
+                Ok(running) => contestants.push(Contestant::new(*peer, running)),
                 Err(why) => {
                     faultless = false;
                     notes.push(format!("{} on {workload:?}: {why:#}", peer.name()));
@@ -121,12 +120,10 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<bool> {
 }
 
 impl Contestant {
-    fn new(peer: Peer, running: Running, workload: Workload) -> Self {
-        let questions = workload.shape().questions(running.suffix);
+    fn new(peer: Peer, running: Running) -> Self {
         Self {
             peer,
             running,
-            questions,
             rounds: Vec::new(),
             costs: Vec::new(),
             memory: 0,
@@ -141,22 +138,22 @@ impl Contestant {
     fn turn(&mut self, args: &CompareArgs, workload: Workload) -> anyhow::Result<()> {
         let time = Duration::from_secs_f64(args.seconds);
         let shape = workload.shape();
-        let churn = if shape.churn && self.peer == Peer::Netalias {
-            let mut typing = self.running.server.typing()?;
-            Some(Churn::start(shape, CHANGES, move |lines| {
-                Ok(typing.write_all(lines_of(lines).as_bytes())?)
-            }))
-        } else {
-            None
+        let churn = match &self.running.place {
+            Place::Ours { server, .. } if shape.churn && self.peer == Peer::Netalias => {
+                let mut typing = server.typing()?;
+                Some(Churn::start(shape, CHANGES, move |lines| {
+                    Ok(typing.write_all(lines_of(lines).as_bytes())?)
+                }))
+            }
+            _ => None,
         };
-        let others = Others::watch(&self.running.server);
-        let before = self.running.server.usage();
-        let target = self.running.target;
-        let tally = window(target, &self.questions, args.window, time)
-            .with_context(|| format!("{} on {workload:?}", self.peer.name()))?;
-        let after = self.running.server.usage();
+        let others = Others::watch(&self.running);
+        let before = self.running.usage();
+        let tally = self.running.window(args.window, time);
+        let tally = tally.with_context(|| format!("{} on {workload:?}", self.peer.name()))?;
+        let after = self.running.usage();
         self.others.push(others.part());
-        let (_, times) = paced(target, &self.questions, PACE, time)?;
+        let (_, times) = self.running.paced(PACE, time)?;
         if let Some(churn) = churn {
             self.changes.push(churn.stop()?);
         }
@@ -175,25 +172,25 @@ impl Contestant {
 
 /// What the processors do for others meanwhile: the noise.
 struct Others<'a> {
-    server: &'a Server,
+    running: &'a Running,
     since: Instant,
     before: Duration,
 }
 
 impl<'a> Others<'a> {
-    fn watch(server: &'a Server) -> Self {
-        Self { server, since: Instant::now(), before: Self::work(server) }
+    fn watch(running: &'a Running) -> Self {
+        Self { running, since: Instant::now(), before: Self::work(running) }
     }
 
-    fn work(server: &Server) -> Duration {
+    fn work(running: &Running) -> Duration {
         let own = std::process::id();
-        let ours = usage_of(|id, _| id == own).time + server.usage().time;
+        let ours = usage_of(|id, _| id == own).time + running.usage().time;
         work_of_all().saturating_sub(ours)
     }
 
     /// In processors.
     fn part(&self) -> f64 {
-        let work = Self::work(self.server).saturating_sub(self.before);
+        let work = Self::work(self.running).saturating_sub(self.before);
         work.as_secs_f64() / self.since.elapsed().as_secs_f64()
     }
 }

@@ -3,6 +3,7 @@
 mod answer;
 mod batch;
 mod compare;
+mod docker;
 mod flood;
 mod limit;
 mod load;

@@ -9,9 +9,10 @@ use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum;
 use netalias_testkit::Folder;
 
-use crate::load::{Target, window};
-use crate::server::Server;
-use crate::workload::{CLIENT, SUFFIX, Shape, Workload};
+use crate::docker::{self, Resolver};
+use crate::load::{Tally, Target, paced, window};
+use crate::server::{Server, Usage, usage_of};
+use crate::workload::{CLIENT, Question, SUFFIX, Shape, Workload};
 use crate::zones;
 
 /// How long a server may take until it answers everything right.
@@ -26,16 +27,25 @@ pub(crate) enum Peer {
     Unbound,
     Dnsmasq,
     Aardvark,
+    /// The engine's own resolver
+    Docker,
 }
 
 /// A server that answers a workload's questions.
 pub(crate) struct Running {
-    pub(crate) server: Server,
+    pub(crate) place: Place,
     pub(crate) target: Target,
-    /// What names end in.
-    pub(crate) suffix: &'static str,
-    /// Its configuration.
-    _folder: Folder,
+    pub(crate) questions: Vec<Question>,
+}
+
+/// Where a server runs.
+pub(crate) enum Place {
+    /// As a process of ours, with its configuration in a folder.
+    Ours {
+        server: Server,
+        _folder: Folder,
+    },
+    Engine(Resolver),
 }
 
 impl Peer {
@@ -48,12 +58,18 @@ impl Peer {
             Self::Unbound => "Unbound",
             Self::Dnsmasq => "dnsmasq",
             Self::Aardvark => "aardvark-dns",
+            Self::Docker => "Docker's own",
         }
     }
 
-    /// Whether it can be told of networks that change, and of clients that sort.
+    /// Whether a workload is for it: peers do not know of networks that change nor of clients
+    /// that sort, and a thousand names would take the engine four thousand containers.
     pub(crate) fn plays(self, workload: Workload) -> bool {
-        workload.is_for_peers() || matches!(self, Self::Netalias | Self::Limit)
+        match self {
+            Self::Netalias | Self::Limit => true,
+            Self::Docker => workload == Workload::W2,
+            _ => workload.is_for_peers(),
+        }
     }
 
     /// Where its program is, if it is installed; ours always are.
@@ -66,16 +82,24 @@ impl Peer {
             Self::Unbound => "unbound",
             Self::Dnsmasq => "dnsmasq",
             Self::Aardvark => "aardvark-dns",
+            Self::Docker => "docker",
         };
-        let folders = ["/usr/sbin", "/usr/bin", "/usr/lib/podman", "/usr/libexec/podman"];
+        let folders =
+            ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/usr/lib/podman", "/usr/libexec/podman"];
         folders.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.exists())
     }
 
     /// Starts it with a workload's names, and waits until it answers all of them.
     pub(crate) fn start(self, program: &Path, workload: Workload) -> anyhow::Result<Running> {
+        let shape = workload.shape();
+        if self == Self::Docker {
+            let resolver = Resolver::start(&shape)?;
+            let questions = resolver.questions(&shape);
+            let place = Place::Engine(resolver);
+            return Running { place, target: docker::TARGET, questions }.when_right();
+        }
         let folder = Folder::new();
         let port = free_port()?;
-        let shape = workload.shape();
         let mut command = Command::new(program);
         self.configure(&mut command, folder.path(), port, &shape)?;
         if self == Self::Limit {
@@ -95,9 +119,8 @@ impl Peer {
         }
         let suffix = if self == Self::Aardvark { "dns.podman" } else { SUFFIX };
         let target = Target { server: dns, client: CLIENT };
-        let mut running = Running { server, target, suffix, _folder: folder };
-        running.wait_until_right(&shape)?;
-        Ok(running)
+        let questions = shape.questions(suffix);
+        Running { place: Place::Ours { server, _folder: folder }, target, questions }.when_right()
     }
 
     fn configure(
@@ -129,6 +152,7 @@ impl Peer {
                 command.arg("-p").arg(port.to_string()).arg(format!("--local=/{SUFFIX}/"));
                 command.arg("-H").arg(zones::hosts(folder, shape)?);
             }
+            Self::Docker => {}
             Self::Aardvark => {
                 command.arg("-c").arg(zones::aardvark(folder, shape)?);
                 command.arg("-p").arg(port.to_string()).arg("run");
@@ -139,27 +163,54 @@ impl Peer {
 }
 
 impl Running {
-    fn wait_until_right(&mut self, shape: &Shape) -> anyhow::Result<()> {
-        let questions = shape.questions(self.suffix);
+    /// Waits until all its answers are right.
+    fn when_right(self) -> anyhow::Result<Self> {
         let started = Instant::now();
         let mut last = String::new();
         while started.elapsed() < PATIENCE {
-            ensure!(!self.server.has_ended(), "it ended at once");
+            if let Place::Ours { server, .. } = &self.place {
+                ensure!(!server.has_ended(), "it ended at once");
+            }
             // A server that does not listen yet refuses.
-            match window(self.target, &questions, 8, Duration::from_millis(50)) {
-                Ok(tally) if tally.wrong == 0 && tally.right > 0 => {
-                    // All of them, since the last ones come last.
-                    let all = window(self.target, &questions, 8, Duration::from_millis(200))?;
-                    if all.wrong == 0 {
-                        return Ok(());
-                    }
-                }
+            match self.window(8, Duration::from_millis(200)) {
+                Ok(tally) if tally.wrong == 0 && tally.right > 0 => return Ok(self),
                 Ok(tally) => last = format!("{:?}", tally.first_wrong),
                 Err(error) => last = format!("{error:#}"),
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         bail!("it does not answer right: {last}")
+    }
+
+    pub(crate) fn window(&self, size: usize, time: Duration) -> anyhow::Result<Tally> {
+        let (target, questions) = (self.target, &self.questions);
+        self.inside(|| window(target, questions, size, time))
+    }
+
+    pub(crate) fn paced(
+        &self,
+        rate: u32,
+        time: Duration,
+    ) -> anyhow::Result<(Tally, Vec<Duration>)> {
+        let (target, questions) = (self.target, &self.questions);
+        self.inside(|| paced(target, questions, rate, time))
+    }
+
+    fn inside<T: Send>(
+        &self,
+        work: impl FnOnce() -> anyhow::Result<T> + Send,
+    ) -> anyhow::Result<T> {
+        match &self.place {
+            Place::Ours { .. } => work(),
+            Place::Engine(resolver) => resolver.inside(work),
+        }
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        match &self.place {
+            Place::Ours { server, .. } => server.usage(),
+            Place::Engine(resolver) => usage_of(|id, _| id == resolver.engine),
+        }
     }
 }
 

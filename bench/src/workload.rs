@@ -154,7 +154,7 @@ impl Shape {
     }
 }
 
-fn query(name: &str, suffix: &str, kind: u16, edns: bool) -> Vec<u8> {
+pub(crate) fn query(name: &str, suffix: &str, kind: u16, edns: bool) -> Vec<u8> {
     let mut query = vec![0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)];
     for label in std::iter::once(name).chain(suffix.split('.')).filter(|label| !label.is_empty()) {
         query.push(u8::try_from(label.len()).unwrap_or(63));
