@@ -9,10 +9,11 @@ ENV RUSTFLAGS="-C target-feature=+crt-static"
 # wants a source for everything that the manifests name; empty ones will do. And with --target the
 # flags above are for the binary alone, not for procedural macros, which cannot be static.
 COPY Cargo.toml Cargo.lock ./
+COPY bench/Cargo.toml bench/
 COPY tests/kit/Cargo.toml tests/kit/
 RUN set -eu; \
-    mkdir -p src tests/kit/src benches; \
-    echo 'fn main() {}' > src/main.rs; \
+    mkdir -p src tests/kit/src benches bench/src bench/benches; \
+    echo 'fn main() {}' | tee src/main.rs bench/src/main.rs > bench/benches/core.rs; \
     touch src/lib.rs tests/kit/src/lib.rs; \
     for kind in test bench; do \
         dir=tests; [ "$kind" = test ] || dir=benches; \
