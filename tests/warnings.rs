@@ -75,6 +75,16 @@ fn an_alias_equal_to_anothers_name_is_told() {
 }
 
 #[test]
+fn of_many_owners_the_first_few_are_named() {
+    let run = |n| format!("docker run -d --name a{n} --net n1 --net-alias app busybox\n");
+    let many: String = (0..100).map(run).collect();
+    let scenario =
+        format!("{NETWORKS}{many}docker run -d --name b1 --net n2 --net-alias app busybox");
+    let expected = "app: a0, a1, a2 and 97 more on n1 answers, and hides b1 on n2";
+    assert_eq!(told(&scenario), [expected]);
+}
+
+#[test]
 fn a_domain_equal_to_a_network_and_a_record_equal_to_a_container_are_told() {
     let scenario = format!("{NETWORKS}docker run -d --name web --net n2 busybox");
     let reader = played(&scenario, "n1", "web", Overrides::default());

@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use super::{Answers, ContainerId, Member, Name, NameSource, Policy, RecordSet};
 
+/// Containers of one name that a sentence names; the others are counted.
+const NAMED: usize = 3;
+
 /// Something about a name that people should know.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Warning {
@@ -54,6 +57,17 @@ impl Warning {
     pub fn is_collision(&self) -> bool {
         matches!(self.what, What::Hides { .. } | What::Together { .. })
     }
+
+    /// The one network that it is about; none where it goes beyond one.
+    #[must_use]
+    pub fn network(&self) -> Option<&str> {
+        match &self.what {
+            What::Hides { .. } => None,
+            What::Together { network, .. }
+            | What::Labels { network, .. }
+            | What::ClientsSort { network } => Some(network),
+        }
+    }
 }
 
 /// Finds them among all sets, ordered by name and network.
@@ -97,9 +111,13 @@ fn clients_sort(set: &RecordSet, policy: &Policy) -> Option<Warning> {
         .then(|| Warning { name: set.owner.clone(), what: What::ClientsSort { network } })
 }
 
+/// Whose they are; of many, the first few.
 fn container_names(set: &RecordSet) -> String {
-    let names: Vec<&str> = set.members.iter().map(|member| &*member.name).collect();
-    names.join(", ")
+    let mut names: Vec<&str> = set.members.iter().map(|member| &*member.name).collect();
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    let names = names.join(", ");
+    if more == 0 { names } else { format!("{names} and {more} more") }
 }
 
 /// One alias on two networks, for different containers: a client of both gets the first one's.
