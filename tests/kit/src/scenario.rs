@@ -81,14 +81,13 @@ impl Core {
         let member = sets.first().and_then(|set| set.members.first()).expect("a running container");
         member.v4.map(IpAddr::V4).or(member.v6.map(IpAddr::V6)).expect("an address")
     }
-}
 
-impl Subject for Core {
-    fn play(&mut self, line: &Line) -> Result<(), String> {
-        self.player.play(&line.command).map_err(|error| error.to_string())
-    }
-
-    fn dig(&mut self, dig: &Dig) -> Expected {
+    /// Answers one question; several threads may ask at once.
+    ///
+    /// # Panics
+    /// When the name is none.
+    #[must_use]
+    pub fn answer(&self, dig: &Dig) -> Expected {
         let client = dig.client.as_deref().map_or([127, 0, 0, 1].into(), |name| self.client(name));
         let policy = self.reader.policy();
         let mut asker = Asker { address: client, v4: None, v6: None, chance: 0 };
@@ -119,6 +118,16 @@ impl Subject for Core {
             Outcome::ServFail => code("SERVFAIL"),
             Outcome::Refused => code("REFUSED"),
         }
+    }
+}
+
+impl Subject for Core {
+    fn play(&mut self, line: &Line) -> Result<(), String> {
+        self.player.play(&line.command).map_err(|error| error.to_string())
+    }
+
+    fn dig(&mut self, dig: &Dig) -> Expected {
+        self.answer(dig)
     }
 
     fn settle(&mut self, _: &Dig, _: &[IpAddr]) {}
