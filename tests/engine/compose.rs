@@ -17,7 +17,7 @@ const NETWORK: &str = "nt-compose";
 const ALIAS: &str = "nt-rolled";
 /// Services, or replicas of one.
 const BACKENDS: usize = 3;
-/// What a backend does from its stop signal on: its grace period, during which it serves nobody new.
+/// What a backend does from its stop signal on: nothing, through its grace period.
 const GRACEFUL: &str = "trap 'sleep 1; exit 0' TERM; sleep 3600 & wait";
 /// Answers without which a replacement shows nothing.
 const ENOUGH: usize = 20;
