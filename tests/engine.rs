@@ -83,7 +83,8 @@ fn scenarios(docker: Option<&'static Docker>) -> Vec<Trial> {
             let docker = docker.ok_or("no engine")?;
             docker.clean();
             let text = std::fs::read_to_string(&path)?;
-            check(&file, &text, &mut OnEngine::start(BINARY, docker)).map_err(Failed::from)
+            let mut subject = OnEngine::start(BINARY, &text, docker);
+            check(&file, &text, &mut subject).map_err(Failed::from)
         });
         trial.with_ignored_flag(docker.is_none())
     };
