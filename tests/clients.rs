@@ -5,6 +5,8 @@
 //! what was measured to target/clients.md.
 #![allow(clippy::expect_used)] // A test that cannot go on ends.
 
+#[path = "clients/as_client.rs"]
+mod as_client;
 #[path = "clients/inside.rs"]
 mod inside;
 #[path = "clients/load.rs"]
@@ -50,10 +52,11 @@ fn main() -> ExitCode {
         Ok(()) => Docker::for_suite(SUITE, listing),
     };
     let measured: &'static Mutex<Vec<String>> = Box::leak(Box::default());
-    let all: [(&str, Test); 3] = [
+    let all: [(&str, Test); 4] = [
         ("the_first_choice_on_a_v4_only_network", spread::v4_only),
         ("the_first_choice_on_a_dual_stack_network", spread::dual_stack),
         ("a_rolling_replacement", replacement::under_load),
+        ("query_as_client_in_a_container", as_client::all_sticks_and_sortproof_spreads),
     ];
     let trial = |(name, test): (&str, Test)| {
         let run = move || {

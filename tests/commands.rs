@@ -262,6 +262,30 @@ fn bad_usage_is_one_clear_message_and_exit_code_2() {
 }
 
 #[test]
+fn check_rejects_a_policy_that_cannot_be_and_says_why() {
+    for (text, message) in [
+        ("answers = 0", ":1: \"0\" is not one of auto, all, sortproof, or a number"),
+        ("order = 'fair'", ":1: \"fair\" is not one of rotate, shuffle, weighted, sticky"),
+        ("health = 'best'", ":1: \"best\" is not one of prefer, require, ignore"),
+        ("ttl = -1", ":1: invalid value: integer `-1`, expected u32"),
+        ("ttl = 4000000000", "ttl 4000000000 is too large"),
+        ("[[domain]]\nname = 'a'\nttl = 4000000000", "ttl 4000000000 is too large"),
+        ("[[domain]]\nname = 'a'\nanswers = 0", ":3: \"0\" is not one of auto, all"),
+        ("[[name]]\nname = 'a'\nanswers = -2", ":3: \"-2\" is not one of auto, all"),
+        ("answers = true", "expected auto, all, sortproof, or a number"),
+        ("[[domain]]\nname = 'a'\nweight = 2", ":3: unknown key \"weight\""),
+        ("[[domain]]\nname = 'a'\n[[domain]]\nname = 'A'", "domain a is there twice"),
+        ("[[name]]\nname = 'a*b*c'", "a pattern is a name with one * at most"),
+        ("[[name]]\nname = 'w*'\n[[name]]\nname = 'W*'", "the pattern w* of names is there twice"),
+    ] {
+        let file = scratch("impossible.toml", text);
+        let ended = run(&["check", "--config", file.to_str().expect("UTF-8")]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (2, ""), "{text}: {}", ended.stderr);
+        assert!(ended.stderr.contains(message), "{text}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_busy_port_is_said_with_its_protocol() {
     let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = tcp.local_addr().expect("a port").to_string();

@@ -2,6 +2,9 @@
 //! so; with `NETALIAS_REQUIRE_DOCKER=1` they fail instead.
 #![allow(clippy::expect_used)] // A test that cannot go on ends.
 
+#[path = "engine/compose.rs"]
+mod compose;
+
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
@@ -36,14 +39,24 @@ fn main() {
         ("every_source_of_names", every_source_of_names),
         ("a_stopping_container_gets_no_new_clients", a_stopping_container_gets_no_new_clients),
     ];
-    for (name, test) in own {
+    let composed: [(&str, Test); 2] = [
+        ("compose_replaces_one_service_after_the_other", compose::one_service_after_the_other),
+        ("compose_replaces_all_replicas_at_once", compose::all_replicas_at_once),
+    ];
+    let compose = listing || compose::is_there();
+    if docker.is_some() && !compose {
+        eprintln!("SKIPPED, replacement by compose: neither docker-compose nor docker compose");
+        assert!(!is_required(), "NETALIAS_REQUIRE_DOCKER=1");
+    }
+    let able = own.map(|test| (test, true)).into_iter();
+    for ((name, test), able) in able.chain(composed.map(|test| (test, compose))) {
         let trial = Trial::test(name, move || {
             let docker = docker.ok_or("no engine")?;
             docker.clean();
             test(docker);
             Ok(())
         });
-        trials.push(trial.with_ignored_flag(docker.is_none() && !listing));
+        trials.push(trial.with_ignored_flag((docker.is_none() || !able) && !listing));
     }
     trials.push(forgetting(docker, listing));
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -70,7 +83,8 @@ fn scenarios(docker: Option<&'static Docker>) -> Vec<Trial> {
             let docker = docker.ok_or("no engine")?;
             docker.clean();
             let text = std::fs::read_to_string(&path)?;
-            check(&file, &text, &mut OnEngine::start(BINARY, docker)).map_err(Failed::from)
+            let mut subject = OnEngine::start(BINARY, &text, docker);
+            check(&file, &text, &mut subject).map_err(Failed::from)
         });
         trial.with_ignored_flag(docker.is_none())
     };

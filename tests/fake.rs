@@ -92,7 +92,7 @@ fn scenarios() -> Vec<Trial> {
             trials.push(Trial::test(format!("api {name}::{file}"), move || {
                 let folder = Folder::new();
                 let engine = FakeEngine::start_as(&folder.socket(), api);
-                let mut subject = OnEngine::start(BINARY, &engine);
+                let mut subject = OnEngine::start(BINARY, &text, &engine);
                 check(&file, &text, &mut subject).map_err(Failed::from)?;
                 only_allowed_requests(&engine);
                 Ok(())

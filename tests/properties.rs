@@ -2,14 +2,15 @@
 //! `NETALIAS_SEED` to it to see the same run again.
 #![allow(clippy::expect_used)] // A test that cannot go on ends.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use netalias::directory::{self, Publisher, Reader};
 use netalias::model::{Change, Health, Policy, Registry, Ring};
 use netalias::source::docker::{Agenda, Target};
-use netalias::source::scenario::{Command, Engine, parse_line};
+use netalias::source::scenario::{Command, Dig, Engine, Expected, parse_line};
+use netalias_testkit::{Core, Subject as _};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
@@ -270,6 +271,158 @@ fn n_questions_to_k_addresses_differ_by_one_at_most_from_any_threads() {
         prop_assert!(most.copied() <= least.map(|least| least + 1), "{:?}", times);
         Ok(())
     });
+}
+
+/// Glibc and musl ask for both types at once; with one turn for both, two backends would each be
+/// first in one type only.
+#[test]
+fn who_asks_a_and_aaaa_in_pairs_walks_both_families_one_by_one() {
+    // Which client goes on, and how many pairs each asks in all.
+    check(&(0..4_usize, prop::collection::vec(any::<bool>(), 0..160)), |(size, turns)| {
+        let size = [2, 3, 4, 6][size];
+        let core = dual_stack(size);
+        let mut firsts = [Vec::new(), Vec::new()];
+        // A client asks for A, then for AAAA; another one may come between.
+        let mut asked = [0; 2];
+        for client in turns.iter().map(|second| usize::from(*second)) {
+            let family = asked[client] % 2;
+            asked[client] += 1;
+            firsts[family].extend(first(&core, "app", ["A", "AAAA"][family]));
+        }
+        for family in &firsts {
+            for (n, address) in family.iter().enumerate() {
+                prop_assert_eq!(*address, family[n % size], "each in turn");
+            }
+            let walked: BTreeSet<_> = family.iter().collect();
+            prop_assert_eq!(walked.len(), family.len().min(size), "each of them");
+        }
+        Ok(())
+    });
+}
+
+/// What happens to the members of a set between two stretches of questions.
+#[derive(Clone, Copy, Debug)]
+enum Member {
+    Joins(u8),
+    Leaves(u8),
+    Pauses(u8),
+    GoesOn(u8),
+}
+
+/// Fairness in every stretch, and the turn handed over at every change: the model is a set and the
+/// last address that came first; next comes the one after it.
+#[test]
+fn stretches_are_fair_and_a_change_of_members_repeats_none_and_skips_none() {
+    let member = (0..4_u8, 0..7_u8).prop_map(|(kind, n)| match kind {
+        0 => Member::Joins(n),
+        1 => Member::Leaves(n),
+        2 => Member::Pauses(n),
+        _ => Member::GoesOn(n),
+    });
+    let stretches = prop::collection::vec((member, 0..4_usize, 1..12_usize), 0..24);
+    check(&stretches, |stretches| {
+        let mut core = Core::default();
+        play(&mut core, "docker network create --subnet 10.1.0.0/24 net");
+        let mut members = BTreeMap::new();
+        let mut last = None;
+        for (member, threads, each) in stretches {
+            happen(&mut core, &mut members, member);
+            let fit = fit(&members);
+            if members.is_empty() {
+                last = None;
+            }
+            let came_first = concurrently(&core, threads, each);
+            let mut expected = BTreeMap::new();
+            for _ in 0..threads * each {
+                last = next(&fit, last);
+                if let Some(last) = last {
+                    *expected.entry(last).or_insert(0) += 1;
+                }
+            }
+            prop_assert_eq!(&came_first, &expected, "after {:?} of {:?}", member, fit);
+            let counts = || fit.iter().map(|a| came_first.get(a).copied().unwrap_or_default());
+            prop_assert!(counts().max() <= counts().min().map(|least| least + 1));
+        }
+        Ok(())
+    });
+}
+
+/// A change, as the model and as the core see it.
+fn happen(core: &mut Core, members: &mut BTreeMap<Ipv4Addr, bool>, member: Member) {
+    let (Member::Joins(n) | Member::Leaves(n) | Member::Pauses(n) | Member::GoesOn(n)) = member;
+    let address = Ipv4Addr::new(10, 1, 0, 10 + n);
+    match (member, members.get(&address).copied()) {
+        (Member::Joins(_), None) => {
+            let run = format!("docker run -d --name c{n} --ip {address}");
+            play(core, &format!("{run} --net net --net-alias app busybox"));
+            members.insert(address, true);
+        }
+        (Member::Leaves(_), Some(_)) => {
+            play(core, &format!("docker rm -f c{n}"));
+            members.remove(&address);
+        }
+        (Member::Pauses(_), Some(true)) => {
+            play(core, &format!("docker pause c{n}"));
+            members.insert(address, false);
+        }
+        (Member::GoesOn(_), Some(false)) => {
+            play(core, &format!("docker unpause c{n}"));
+            members.insert(address, true);
+        }
+        _ => {}
+    }
+}
+
+/// Those that run; if none does, all.
+fn fit(members: &BTreeMap<Ipv4Addr, bool>) -> BTreeSet<Ipv4Addr> {
+    let some = members.values().any(|runs| *runs);
+    let fit = members.iter().filter(|(_, runs)| **runs || !some);
+    fit.map(|(address, _)| *address).collect()
+}
+
+/// The one after the last one, or else the first one.
+fn next(fit: &BTreeSet<Ipv4Addr>, last: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
+    let after = last.and_then(|last| fit.iter().find(|address| **address > last));
+    after.or_else(|| fit.first()).copied()
+}
+
+/// How often each address of `app` comes first, when so many threads ask so often each.
+fn concurrently(core: &Core, threads: usize, each: usize) -> BTreeMap<Ipv4Addr, usize> {
+    let ask = || (0..each).filter_map(|_| first(core, "app", "A")).collect::<Vec<_>>();
+    let firsts: Vec<IpAddr> = std::thread::scope(|scope| {
+        let spawned: Vec<_> = (0..threads).map(|_| scope.spawn(ask)).collect();
+        spawned.into_iter().flat_map(|thread| thread.join().expect("a thread")).collect()
+    });
+    let mut counts = BTreeMap::new();
+    for first in firsts {
+        let IpAddr::V4(first) = first else { panic!("{first} for A") };
+        *counts.entry(first).or_insert(0) += 1;
+    }
+    counts
+}
+
+/// `app` with so many containers on a network with both families.
+fn dual_stack(size: usize) -> Core {
+    let mut core = Core::default();
+    play(&mut core, "docker network create --ipv6 --subnet 10.1.0.0/24 --subnet fd00:1::/64 net");
+    for n in 0..size {
+        play(&mut core, &format!("docker run -d --name c{n} --net net --net-alias app busybox"));
+    }
+    core
+}
+
+fn play(core: &mut Core, line: &str) {
+    core.play(&parse_line("history", 1, line).expect("a line").expect("a line")).expect(line);
+}
+
+/// The address that an answer begins with, if it is one.
+fn first(core: &Core, name: &str, qtype: &str) -> Option<IpAddr> {
+    let expected = Expected::Addresses(Vec::new());
+    let dig = Dig { client: None, name: name.to_owned(), qtype: qtype.to_owned(), expected };
+    match core.answer(&dig) {
+        Expected::Addresses(addresses) => addresses.first().copied(),
+        Expected::Code(_) => None,
+    }
 }
 
 fn parsed(line: &str) -> Command {

@@ -2,6 +2,7 @@
 //! the configuration.
 #![allow(clippy::expect_used)] // A test that cannot go on ends.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -240,6 +241,21 @@ ttl = 9
     assert_eq!(one, [answer(1, 5, 2), answer(1, 5, 3), answer(1, 5, 2), answer(1, 5, 3)]);
     let sticky = firsts("web.sticky.internal", 20);
     assert!(sticky.iter().all(|first| *first == sticky[0]), "{sticky:?}");
+}
+
+#[test]
+fn shuffle_answers_everyone_and_lets_anyone_be_first() {
+    const ASKED: usize = 600;
+    let demo = demo("shuffle", "order = 'shuffle'\nhealth = 'ignore'\nanswers = 'all'");
+    let mut firsts = BTreeMap::new();
+    for _ in 0..ASKED {
+        let addresses = ask(demo.dns, "web", "A").expect("an answer").addresses;
+        let all: BTreeSet<_> = addresses.iter().copied().collect();
+        assert_eq!((addresses.len(), all.len()), (2, 2), "{addresses:?}");
+        *firsts.entry(addresses[0]).or_insert(0) += 1;
+    }
+    // Fair draws come below this less than once in a million runs.
+    assert!(firsts.len() == 2 && firsts.values().all(|times| *times > 230), "{firsts:?}");
 }
 
 #[test]

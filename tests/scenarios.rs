@@ -16,11 +16,12 @@ fn main() {
         let text = std::fs::read_to_string(&path).expect("a scenario");
         let (name, body) = (file.clone(), text.clone());
         trials.push(Trial::test(format!("core::{file}"), move || {
-            check(&name, &body, &mut Core::default()).map_err(Failed::from)
+            check(&name, &body, &mut Core::of(&body)).map_err(Failed::from)
         }));
         trials.push(Trial::test(format!("wire::{file}"), move || {
-            let mut wire = Wire::start(env!("CARGO_BIN_EXE_netalias"));
-            check(&file, &on_loopback(&text), &mut wire).map_err(Failed::from)
+            let text = on_loopback(&text);
+            let mut wire = Wire::start(env!("CARGO_BIN_EXE_netalias"), &text);
+            check(&file, &text, &mut wire).map_err(Failed::from)
         }));
     }
     assert!(trials.len() > 1, "there are scenarios");

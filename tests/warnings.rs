@@ -75,6 +75,56 @@ fn an_alias_equal_to_anothers_name_is_told() {
 }
 
 #[test]
+fn an_alias_equal_to_the_name_of_a_container_on_the_hosts_network_is_told() {
+    let scenario = "
+        docker run -d --name web --network host busybox
+        docker run -d --name c2 --net n1 --net-alias web busybox";
+    // On the other networks it is alone, and hides nobody: there it comes last.
+    let expected = "web: the name of web and an alias of c2 on n1";
+    assert_eq!(told(&format!("{NETWORKS}{scenario}")), [expected]);
+}
+
+#[test]
+fn who_shares_a_network_is_hidden_by_who_has_one() {
+    let scenario = "
+        docker run -d --name c1 --net n1 busybox
+        docker run -d --name app --network container:c1 busybox
+        docker run -d --name c2 --net n2 --net-alias app busybox";
+    let expected = "app: c2 on n2 answers, and hides app on n1";
+    assert_eq!(told(&format!("{NETWORKS}{scenario}")), [expected]);
+}
+
+/// All on the host's network have the host's name, and lead to its one address.
+#[test]
+fn who_shares_a_network_and_so_an_address_is_no_collision() {
+    let scenario = "
+        docker run -d --name h1 --network host busybox
+        docker run -d --name h2 --network host busybox
+        docker run -d --name c1 --net n1 busybox
+        docker run -d --name c2 --network container:c1 busybox";
+    assert_eq!(told(&format!("{NETWORKS}{scenario}")), [""; 0]);
+}
+
+#[test]
+fn who_is_on_both_networks_is_not_hidden() {
+    let scenario = "
+        docker run -d --name c1 --net n1 --net-alias app busybox
+        docker run -d --name c2 --net n1 --net-alias app busybox
+        docker network connect --alias app n2 c2";
+    assert_eq!(told(&format!("{NETWORKS}{scenario}")), [""; 0]);
+}
+
+#[test]
+fn of_many_owners_the_first_few_are_named() {
+    let run = |n| format!("docker run -d --name a{n} --net n1 --net-alias app busybox\n");
+    let many: String = (0..100).map(run).collect();
+    let scenario =
+        format!("{NETWORKS}{many}docker run -d --name b1 --net n2 --net-alias app busybox");
+    let expected = "app: a0, a1, a2 and 97 more on n1 answers, and hides b1 on n2";
+    assert_eq!(told(&scenario), [expected]);
+}
+
+#[test]
 fn a_domain_equal_to_a_network_and_a_record_equal_to_a_container_are_told() {
     let scenario = format!("{NETWORKS}docker run -d --name web --net n2 busybox");
     let reader = played(&scenario, "n1", "web", Overrides::default());

@@ -2,16 +2,25 @@
 #![allow(clippy::expect_used, missing_docs)] // What cannot go on ends.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use divan::{Bencher, black_box};
 use netalias::directory::{self, Reader};
+use netalias::dns::forward::Forwarder;
+use netalias::dns::{Carrier, Desk, Service};
 use netalias::model::{Asker, Change, Name, Policy, Question, RecordType, Registry, decide};
 use netalias::source::scenario::{Engine, parse_line};
+use netalias::status::Status;
 
 /// Names, with four containers each: 100 to 100,000 endpoints.
 const NAMES: [u32; 4] = [25, 250, 2500, 25_000];
-const CLIENT: Asker =
-    Asker { address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9)), v4: None, v6: None, chance: 0 };
+const CLIENT: Asker = Asker {
+    address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9)),
+    v4: None,
+    v6: None,
+    chance: 0,
+    room: usize::MAX,
+};
 
 fn main() {
     divan::main();
@@ -61,6 +70,23 @@ fn decision(bencher: Bencher, qtype: RecordType) {
         let (zone, found) = (&found.zone, &found.found);
         let question = Question { zone, found, qtype, asker: &asker };
         decide(black_box(&question), &policy, true)
+    });
+}
+
+/// From the octets of a request to those of a reply: from memory, and by a look-up.
+#[divan::bench(args = [true, false])]
+fn respond(bencher: Bencher, remembers: bool) {
+    let (reader, _, _) = reader(250);
+    let status = Arc::new(Status::new(&[]));
+    let forwarder = Forwarder::new(reader.clone(), status.clone(), Vec::new());
+    let forwarder = forwarder.expect("a forwarder");
+    let service = Service { directory: reader, status, forwarder };
+    let mut desk = if remembers { Desk::new(service) } else { Desk::forgetful(service) };
+    let request = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x02n7\0\0\x01\0\x01";
+    let mut out = Vec::new();
+    bencher.bench_local(|| {
+        desk.answer(black_box(request), CLIENT.address, Carrier::Udp, &mut out);
+        out.len()
     });
 }
 

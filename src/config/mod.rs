@@ -22,8 +22,8 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::model::{
     Access, Answers, ContainerId, Domains, EngineUrl, Forward, Health, Name, NameError, Order,
-    Overrides, Policy, Range, Rules, Scope, Selection, StaticData, StaticError, StaticNames,
-    StaticRecord, StaticSet, Upstream, UrlError,
+    Overrides, Pattern, Policy, Range, Rules, Scope, Selection, StaticData, StaticError,
+    StaticNames, StaticRecord, StaticSet, Upstream, UrlError,
 };
 use forward::{FORWARD_DOMAIN_KEYS, FORWARD_KEYS};
 use records::RECORD_KEYS;
@@ -177,6 +177,9 @@ pub enum ConfigError {
     /// Two places would say how questions below it are answered.
     #[error("domain {0} is there twice; say all of it in one place")]
     Twice(Name),
+    /// The second one would never be in force: the first pattern that matches counts.
+    #[error("the pattern {0} of names is there twice; say all of it in one place")]
+    TwicePattern(Pattern),
     /// The engine named by the environment is none.
     #[error("DOCKER_HOST: {0}")]
     DockerHost(#[from] UrlError),
@@ -233,6 +236,11 @@ impl Config {
             names.iter().enumerate().find(|(i, name)| names[..*i].contains(name))
         {
             return Err(ConfigError::Twice((*twice).clone()));
+        }
+        let patterns: Vec<&Pattern> = file.name.iter().map(|name| &name.name).collect();
+        let again = (1..patterns.len()).find(|i| patterns[..*i].contains(&patterns[*i]));
+        if let Some(again) = again {
+            return Err(ConfigError::TwicePattern(patterns[again].clone()));
         }
         let listen = first_said([flags.listen, file.listen]);
         let ttl = flags.ttl.or(file.ttl).unwrap_or_default();

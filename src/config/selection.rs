@@ -1,8 +1,10 @@
 //! `[[domain]]` and `[[name]]` tables: selection for some questions or names.
 
+use std::fmt;
 use std::str::FromStr;
 
-use serde::de::Error as _;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::text;
@@ -43,22 +45,29 @@ struct Table {
     health: Option<Health>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum TextOrNumber {
-    Text(String),
-    Number(u64),
-}
-
 /// `"sortproof"`, or a number without quotes.
 pub(super) fn answers<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Answers>, D::Error> {
-    let text = match TextOrNumber::deserialize(deserializer)? {
-        TextOrNumber::Text(text) => text,
-        TextOrNumber::Number(number) => number.to_string(),
-    };
-    text.parse().map(Some).map_err(D::Error::custom)
+    struct TextOrNumber;
+
+    impl Visitor<'_> for TextOrNumber {
+        type Value = Answers;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("auto, all, sortproof, or a number")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Answers, E> {
+            text.parse().map_err(E::custom)
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<Answers, E> {
+            self.visit_str(&number.to_string())
+        }
+    }
+
+    deserializer.deserialize_any(TextOrNumber).map(Some)
 }
 
 impl Table {
@@ -70,17 +79,28 @@ impl Table {
 
 impl<'de> Deserialize<'de> for DomainSetting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Name(String),
-            Table(Table),
+        struct NameOrTable;
+
+        // Not an untagged enum: that would not say what is wrong with the table.
+        impl<'de> Visitor<'de> for NameOrTable {
+            type Value = DomainSetting;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a domain's name, or a table")
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<DomainSetting, E> {
+                name.parse().map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<DomainSetting, A::Error> {
+                let table = Table::deserialize(MapAccessDeserializer::new(map))?;
+                let name = table.name.parse().map_err(A::Error::custom)?;
+                Ok(DomainSetting { name, selection: table.selection() })
+            }
         }
-        let (name, selection) = match Written::deserialize(deserializer)? {
-            Written::Name(name) => (name, Overrides::default()),
-            Written::Table(table) => (table.name.clone(), table.selection()),
-        };
-        Ok(Self { name: name.parse().map_err(D::Error::custom)?, selection })
+
+        deserializer.deserialize_any(NameOrTable)
     }
 }
 

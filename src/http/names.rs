@@ -1,12 +1,15 @@
 //! `GET /v1/names`: the directory as JSON.
 
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::Pages;
-use crate::model::{Found, Health, Name, NameError, RecordSet, RecordType, StaticSet, View};
+use crate::model::{
+    Found, Health, Name, NameError, RecordSet, RecordType, StaticSet, View, Warning,
+};
 
 /// What a server knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +27,8 @@ pub struct NameEntry {
     pub name: String,
     /// The network's name.
     pub network: String,
+    /// Whether another owner claims the name here, too: the warnings say who.
+    pub collision: bool,
     /// Who answers to it, in rotation order.
     pub endpoints: Vec<EndpointEntry>,
 }
@@ -60,6 +65,7 @@ pub(super) fn listing(pages: &Pages, name: Option<&str>) -> Result<Directory, Na
         }
     }
     let warnings = pages.directory.warnings();
+    let collisions: Vec<Warning> = warnings.iter().filter(|w| w.is_collision()).cloned().collect();
     let shown = |owner| sets.iter().any(|set| set.owner == owner);
     let warnings = warnings.into_iter().filter(|w| name.is_none() || shown(w.name.clone()));
     let policy = pages.directory.policy();
@@ -69,10 +75,14 @@ pub(super) fn listing(pages: &Pages, name: Option<&str>) -> Result<Directory, Na
         .into_iter()
         .filter(|(owner, _)| name.as_ref().is_none_or(|name| *owner == name.to_string()));
     let configured = configured.map(|(owner, set)| static_entry(owner, set));
-    Ok(Directory {
-        names: configured.chain(sets.iter().map(entry)).collect(),
-        warnings: warnings.map(|warning| warning.to_string()).collect(),
-    })
+    let mut names: Vec<NameEntry> = configured.chain(sets.iter().map(entry)).collect();
+    let claimed: HashSet<(String, Option<&str>)> =
+        collisions.iter().map(|warning| (warning.name.to_string(), warning.network())).collect();
+    for entry in &mut names {
+        let here = |network| claimed.contains(&(entry.name.clone(), network));
+        entry.collision = here(None) || here(Some(&entry.network));
+    }
+    Ok(Directory { names, warnings: warnings.map(|warning| warning.to_string()).collect() })
 }
 
 /// A name of the configuration: its records stand in the place of endpoints.
@@ -92,7 +102,7 @@ fn static_entry(owner: String, set: &StaticSet) -> NameEntry {
     let cname = set.cname.iter().map(|target| record(None, None, format!("CNAME {target}")));
     let texts = set.texts.iter().map(|text| record(None, None, format!("TXT {text}")));
     let endpoints = v4.chain(v6).chain(cname).chain(texts).collect();
-    NameEntry { name: owner, network: "-".to_owned(), endpoints }
+    NameEntry { name: owner, network: "-".to_owned(), collision: false, endpoints }
 }
 
 fn entry(set: &Arc<RecordSet>) -> NameEntry {
@@ -108,6 +118,7 @@ fn entry(set: &Arc<RecordSet>) -> NameEntry {
     NameEntry {
         name: set.owner.to_string(),
         network: set.place.name.to_string(),
+        collision: false,
         endpoints: endpoints.collect(),
     }
 }

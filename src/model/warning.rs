@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use super::{Answers, ContainerId, Member, Name, NameSource, Policy, RecordSet};
 
+/// Containers of one name that a sentence names; the others are counted.
+const NAMED: usize = 3;
+
 /// Something about a name that people should know.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Warning {
@@ -54,6 +57,17 @@ impl Warning {
     pub fn is_collision(&self) -> bool {
         matches!(self.what, What::Hides { .. } | What::Together { .. })
     }
+
+    /// The one network that it is about; none where it goes beyond one.
+    #[must_use]
+    pub fn network(&self) -> Option<&str> {
+        match &self.what {
+            What::Hides { .. } => None,
+            What::Together { network, .. }
+            | What::Labels { network, .. }
+            | What::ClientsSort { network } => Some(network),
+        }
+    }
 }
 
 /// Finds them among all sets, ordered by name and network.
@@ -75,9 +89,12 @@ pub fn warnings(sets: &[Arc<RecordSet>], networks: &[Arc<str>], policy: &Policy)
 }
 
 /// A container's own name that another container of the network has, too: both are in the set.
+/// Those who share a network share the hostname, and lead to one address.
 fn shared_own_name(set: &RecordSet) -> Option<Warning> {
     let owner = set.members.iter().find(|member| member.source.is_own())?;
-    let other = set.members.iter().find(|member| member.container != owner.container)?;
+    let leads_on =
+        |m: &&Member| m.container != owner.container && (m.v4, m.v6) != (owner.v4, owner.v6);
+    let other = set.members.iter().find(leads_on)?;
     let (owner, other) = (owner.name.to_string(), other.name.to_string());
     let network = set.place.name.to_string();
     Some(Warning { name: set.owner.clone(), what: What::Together { owner, other, network } })
@@ -97,21 +114,27 @@ fn clients_sort(set: &RecordSet, policy: &Policy) -> Option<Warning> {
         .then(|| Warning { name: set.owner.clone(), what: What::ClientsSort { network } })
 }
 
+/// Whose they are; of many, the first few.
 fn container_names(set: &RecordSet) -> String {
-    let names: Vec<&str> = set.members.iter().map(|member| &*member.name).collect();
-    names.join(", ")
+    let mut names: Vec<&str> = set.members.iter().map(|member| &*member.name).collect();
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    let names = names.join(", ");
+    if more == 0 { names } else { format!("{names} and {more} more") }
 }
 
 /// One alias on two networks, for different containers: a client of both gets the first one's.
 fn two_networks(sets: &[Arc<RecordSet>]) -> Option<Warning> {
-    let ids = |set: &RecordSet| -> HashSet<ContainerId> {
-        set.members.iter().map(|member| member.container.clone()).collect()
-    };
     let is_host = |set: &RecordSet| set.members.iter().all(is_host);
-    let first = sets.iter().find(|set| !is_host(set))?;
-    let other = sets.iter().find(|set| !is_host(set) && ids(set) != ids(first))?;
+    let mut sets: Vec<&Arc<RecordSet>> = sets.iter().filter(|set| !is_host(set)).collect();
+    // As they are searched: where nobody has an address of its own, last.
+    sets.sort_by_key(|set| set.members.iter().all(|member| member.guest));
+    let (first, others) = sets.split_first()?;
+    let answers: HashSet<&ContainerId> = first.members.iter().map(|m| &m.container).collect();
+    let hides = |set: &RecordSet| set.members.iter().any(|m| !answers.contains(&m.container));
+    let other = others.iter().find(|set| hides(set))?;
     let owner = |set: &RecordSet| format!("{} on {}", container_names(set), set.place.name);
-    Some(hides(&first.owner, owner(first), owner(other)))
+    Some(self::hides(&first.owner, owner(first), owner(other)))
 }
 
 /// A container's name that the configuration has, too: the configuration answers, since it is the

@@ -152,8 +152,14 @@ impl Case<'_> {
 
     /// The client's addresses of those who hold the name without an endpoint of their own.
     pub(crate) fn guests(&self, kind: Guest) -> Vec<IpAddr> {
+        let networks = self.client.attachments.iter().map(|on| on.network.as_str());
+        networks.flat_map(|network| self.guests_on(network, kind)).collect()
+    }
+
+    /// The same on one network.
+    pub(crate) fn guests_on(&self, network: &str, kind: Guest) -> Vec<IpAddr> {
         let mut addresses = Vec::new();
-        for (owner, network) in self.meanings() {
+        for (owner, _) in self.meanings().into_iter().filter(|(_, on)| *on == network) {
             for guest in self.facts.containers.iter().filter(|guest| guest.running) {
                 if guest.own_names().any(|name| name.eq_ignore_ascii_case(&owner)) {
                     addresses.extend(self.facts.through(guest, kind, network));
@@ -163,7 +169,7 @@ impl Case<'_> {
         addresses
     }
 
-    /// The addresses on the default bridge of those who hold the name there.
+    /// The addresses on the default bridge of those who hold the name there as their own.
     pub(crate) fn on_default_bridge(&self) -> Vec<IpAddr> {
         let holders = self.holders().into_iter().filter(|(_, on)| on.network == DEFAULT_BRIDGE);
         holders.flat_map(|(_, on)| on.addresses.iter().copied()).collect()

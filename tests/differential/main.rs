@@ -11,6 +11,7 @@ mod compare;
 mod facts;
 mod probe;
 mod questions;
+mod regressions;
 mod rules;
 mod world;
 
@@ -67,6 +68,7 @@ fn main() {
         trial.with_ignored_flag(docker.is_none() && !arguments.list)
     };
     let mut trials = vec![Trial::test("the_page_is_the_table", the_page_is_the_table)];
+    trials.extend(regressions::trials());
     trials.extend(seeds.into_iter().map(agree));
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Some(docker) = docker {

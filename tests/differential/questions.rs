@@ -1,6 +1,6 @@
 //! What a client is asked at a quiet point.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use fastrand::Rng;
@@ -22,7 +22,7 @@ pub(crate) fn questions(
     ever: &BTreeSet<String>,
     first: bool,
 ) -> Vec<Asked> {
-    let mut list = List { rng, asked: BTreeSet::new() };
+    let mut list = List { rng, asked: BTreeSet::new(), others: BTreeMap::new() };
     let living = facts.names();
     let dead = ever.difference(&living).cloned();
     let dead = list.rng.choose_multiple(dead, DEAD_NAMES);
@@ -53,6 +53,9 @@ pub(crate) fn questions(
 struct List<'a> {
     rng: &'a mut Rng,
     asked: BTreeSet<Asked>,
+    /// The other type that a name in lower case is asked for: what two spellings of it get can be
+    /// compared.
+    others: BTreeMap<String, &'static str>,
 }
 
 impl List<'_> {
@@ -84,7 +87,8 @@ impl List<'_> {
     fn bare(&mut self, name: &str) {
         self.ask(name, "A");
         self.ask(name, "AAAA");
-        let other = OTHER_TYPES[self.rng.usize(0..OTHER_TYPES.len())];
+        let drawn = OTHER_TYPES[self.rng.usize(0..OTHER_TYPES.len())];
+        let other = *self.others.entry(name.to_lowercase()).or_insert(drawn);
         self.ask(name, other);
         let shaken = self.shaken(name);
         self.put(shaken.clone(), "A", name);

@@ -339,16 +339,16 @@ fn is_by_a_generated_name(case: &Case) -> bool {
     })
 }
 
-/// Whether netalias answers from the default bridge what is true there.
+/// Whether netalias answers from the default bridge what is true there: the addresses of all who
+/// have the name, those who share another one's network or the host's among them.
 fn is_right_on_the_default_bridge(case: &Case) -> bool {
     let alone = case.docker() == Verdict::Nobody;
-    let guests = case.guests(Guest::OfContainer).into_iter().chain(case.guests(Guest::OfHost));
     if case.client.on(DEFAULT_BRIDGE).is_none() {
         return false;
     }
-    let addresses = case.on_default_bridge().into_iter();
-    let addresses: Vec<_> =
-        if alone { addresses.chain(guests).collect() } else { addresses.collect() };
+    let kinds = [Guest::OfContainer, Guest::OfHost].into_iter();
+    let guests = kinds.flat_map(|kind| case.guests_on(DEFAULT_BRIDGE, kind));
+    let addresses: Vec<_> = case.on_default_bridge().into_iter().chain(guests).collect();
     let exists = !addresses.is_empty();
     let expected = case.of_type(addresses);
     let docker = match case.docker() {

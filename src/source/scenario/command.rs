@@ -197,10 +197,11 @@ pub enum Health {
 }
 
 impl Signal {
-    /// Which end a program that does nothing about them.
+    /// Whether it ends the first process of a container, which does nothing about signals: the
+    /// kernel spares it all but one (`pid_namespaces(7)`).
     #[must_use]
     pub fn ends(self) -> bool {
-        matches!(self, Self::INT | Self::QUIT | Self::KILL | Self::TERM)
+        self == Self::KILL
     }
 
     /// The interrupt of a terminal.

@@ -41,6 +41,7 @@ impl Engine {
             state: State::Created,
             started: 0,
             exit_code: 0,
+            told_to_stop: false,
             health: None,
             attachments,
         };
@@ -162,6 +163,7 @@ impl Engine {
         record.state = State::Running;
         record.started = starts;
         record.exit_code = 0;
+        record.told_to_stop = false;
         record.health = record.run.health_check.as_ref().map(|_| Health::Starting);
         for network in networks {
             self.tell_network(&network, "connect", Some(id));
@@ -200,10 +202,11 @@ impl Engine {
 
     fn kill(&mut self, id: &ContainerId, signal: Signal) -> Result<(), EngineError> {
         self.tell_kill(id, signal);
+        let record = self.get_mut(id)?;
+        record.told_to_stop |= signal == record.run.stop_signal.unwrap_or(Signal::TERM);
         if !signal.ends() {
             return Ok(());
         }
-        let record = self.get_mut(id)?;
         let mut attachments = std::mem::take(&mut record.attachments);
         record.state = State::Exited;
         record.exit_code = 128 + signal.0;

@@ -31,6 +31,8 @@ pub struct Record {
     pub started: u64,
     /// How its last run ended.
     pub exit_code: u8,
+    /// Whether its stop signal was sent since its last start.
+    pub told_to_stop: bool,
     /// What its health check found, if it has one.
     pub health: Option<Health>,
     /// Its networks, in the order in which it was attached to them.
@@ -101,6 +103,7 @@ impl Record {
     /// As the directory is told, while it runs.
     pub(super) fn container(&self) -> Container {
         let condition = match (self.state, self.health) {
+            _ if self.told_to_stop => Condition::Draining,
             (State::Paused, _) => Condition::Paused,
             (_, Some(Health::Starting)) => Condition::Starting,
             (_, Some(Health::Healthy)) => Condition::Healthy,

@@ -4,13 +4,15 @@ use std::net::IpAddr;
 use std::process::Command as Program;
 use std::time::{Duration, Instant};
 
+use netalias::config::{Config, Settings};
 use netalias::directory::{self, Reader};
-use netalias::model::{Asker, Domains, Name, Outcome, Policy, Question, RecordType, decide};
+use netalias::model::{Asker, Name, Outcome, Question, RecordType, decide};
 use netalias::source::scenario::{Command, Dig, Expected, Line, Player, parse};
 
 use crate::ask::{ask_from, spread};
 use crate::docker::{Docker, IMAGE, label};
 use crate::fake_engine::FakeEngine;
+use crate::folder::Folder;
 use crate::process::{Process, kernel_port};
 use crate::wait::until;
 
@@ -67,13 +69,24 @@ pub struct Core {
 
 impl Default for Core {
     fn default() -> Self {
-        let domains = Domains::new(vec![Name::parse("rr.internal").expect("a name")]);
-        let (publisher, reader) = directory::new(1, Policy { domains, ..Policy::default() });
-        Self { player: Player::new(publisher), reader }
+        Self::of("")
     }
 }
 
 impl Core {
+    /// With the configuration that a scenario has.
+    ///
+    /// # Panics
+    /// When that is none.
+    #[must_use]
+    pub fn of(scenario: &str) -> Self {
+        let file = Settings::from_toml("its configuration", &configuration(scenario));
+        let config = Config::new(Settings::default(), file.expect("settings"), None);
+        let policy = config.and_then(|config| config.policy(None, None)).expect("a configuration");
+        let (publisher, reader) = directory::new(1, policy);
+        Self { player: Player::new(publisher), reader }
+    }
+
     /// The address that a container asks from.
     fn client(&self, container: &str) -> IpAddr {
         let name = Name::parse(container).expect("a name");
@@ -81,14 +94,13 @@ impl Core {
         let member = sets.first().and_then(|set| set.members.first()).expect("a running container");
         member.v4.map(IpAddr::V4).or(member.v6.map(IpAddr::V6)).expect("an address")
     }
-}
 
-impl Subject for Core {
-    fn play(&mut self, line: &Line) -> Result<(), String> {
-        self.player.play(&line.command).map_err(|error| error.to_string())
-    }
-
-    fn dig(&mut self, dig: &Dig) -> Expected {
+    /// Answers one question; several threads may ask at once.
+    ///
+    /// # Panics
+    /// When the name is none.
+    #[must_use]
+    pub fn answer(&self, dig: &Dig) -> Expected {
         let client = dig.client.as_deref().map_or([127, 0, 0, 1].into(), |name| self.client(name));
         let policy = self.reader.policy();
         let mut asker = Asker { address: client, v4: None, v6: None, chance: 0, room: usize::MAX };
@@ -120,6 +132,16 @@ impl Subject for Core {
             Outcome::Refused => code("REFUSED"),
         }
     }
+}
+
+impl Subject for Core {
+    fn play(&mut self, line: &Line) -> Result<(), String> {
+        self.player.play(&line.command).map_err(|error| error.to_string())
+    }
+
+    fn dig(&mut self, dig: &Dig) -> Expected {
+        self.answer(dig)
+    }
 
     fn settle(&mut self, _: &Dig, _: &[IpAddr]) {}
 }
@@ -128,12 +150,30 @@ impl Subject for Core {
 pub struct Wire(Process);
 
 impl Wire {
-    /// Starts the binary at this path.
+    /// Starts the binary at this path, with the configuration that a scenario has.
     #[must_use]
-    pub fn start(binary: &str) -> Self {
+    pub fn start(binary: &str, scenario: &str) -> Self {
         let mut command = Program::new(binary);
-        Self(Process::start(command.args(["demo", "-"]).args(kernel_port())))
+        command.args(["demo", "-"]).args(kernel_port());
+        Self(with_configuration(&mut command, scenario))
     }
+}
+
+/// A line of a scenario that begins so is one of its configuration.
+const CONFIGURED: &str = "#= ";
+
+fn configuration(scenario: &str) -> String {
+    let lines = scenario.lines().filter_map(|line| line.strip_prefix(CONFIGURED));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// Starts a command of the binary that reads a configuration.
+fn with_configuration(command: &mut Program, scenario: &str) -> Process {
+    let folder = Folder::new();
+    let file = folder.path().join("netalias.toml");
+    std::fs::write(&file, configuration(scenario)).expect("a file");
+    // It is read before the first address is told.
+    Process::start(command.arg("--config").arg(&file))
 }
 
 /// The address that a container asks from: on loopback, the test can ask from it, too.
@@ -189,16 +229,17 @@ pub struct OnEngine<'a> {
 }
 
 impl<'a> OnEngine<'a> {
-    /// Starts the binary at this path and waits for its first complete list.
+    /// Starts the binary at this path, with the configuration that a scenario has, and waits for
+    /// its first complete list.
     #[must_use]
-    pub fn start(binary: &str, engine: &'a dyn CarriesOut) -> Self {
+    pub fn start(binary: &str, scenario: &str, engine: &'a dyn CarriesOut) -> Self {
         let mut command = Program::new(binary);
         let listen = ["serve", "--listen", "0.0.0.0:0", "--http", "127.0.0.1:0"];
         command.args(listen).args(["--forward", "off"]);
         if let Some(url) = engine.url() {
             command.args(["--docker", &url]);
         }
-        let process = Process::start(&mut command);
+        let process = with_configuration(&mut command, scenario);
         until("the first complete list", || (process.get("/readyz").0 == 200).then_some(()));
         Self { binary: binary.to_owned(), process, engine }
     }
