@@ -72,7 +72,12 @@ pub fn main() -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(run(cli.command)),
+        Ok(runtime) => {
+            let result = runtime.block_on(run(cli.command));
+            // A thread that waits for somebody to type would be waited for.
+            runtime.shutdown_background();
+            result
+        }
         Err(error) => Err(error).context("cannot start the runtime"),
     };
     match result {

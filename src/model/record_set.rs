@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{Member, Name, NetworkId, Overrides, Ring, Rules, Spoke};
+use super::{Member, Name, NetworkId, Order, Overrides, Ring, Rules, Spoke};
 
 /// Who answers to one name on one network. Immutable but for the turns of its rings: a change
 /// makes a new set, which goes on where the old one stopped.
@@ -66,12 +66,13 @@ impl RecordSet {
     ) -> Self {
         members.sort_by(|a, b| (a.v4, a.v6, &a.name).cmp(&(b.v4, b.v6, &b.name)));
         let (labels, labels_differ) = agreed(&members);
-        let health = rules.without_domain(&owner, labels).health.unwrap_or_default();
+        let selection = rules.without_domain(&owner, labels).resolved();
+        let (health, weighted) = (selection.health, selection.order == Order::Weighted);
         let v4 = members.iter().filter_map(|member| Some(member.spoke(member.v4?))).collect();
         let v6 = members.iter().filter_map(|member| Some(member.spoke(member.v6?))).collect();
         Self {
-            v4: Ring::following(v4, health, previous.map(|set| &set.v4)),
-            v6: Ring::following(v6, health, previous.map(|set| &set.v6)),
+            v4: Ring::following(v4, health, weighted, previous.map(|set| &set.v4)),
+            v6: Ring::following(v6, health, weighted, previous.map(|set| &set.v6)),
             owner,
             place,
             members: members.into(),

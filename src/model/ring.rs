@@ -12,6 +12,8 @@ pub struct Ring<T> {
     spokes: Box<[Spoke<T>]>,
     /// Which of them are answered unless a question says otherwise; the turn is handed over by it.
     health: Health,
+    /// Whether each comes first as often as its weight says, unless a question says otherwise.
+    weighted: bool,
     /// The spokes that are answered under it, ready, so that an answer allocates nothing.
     fit: Box<[Spoke<T>]>,
     /// Who comes first in a weighted order, computed when it is asked for.
@@ -44,28 +46,38 @@ impl<T: Copy + Ord> Ring<T> {
     #[must_use]
     pub fn new(addresses: Vec<T>) -> Self {
         let equal = |address| Spoke { address, rank: Rank::Ready, weight: 1 };
-        Self::following(addresses.into_iter().map(equal).collect(), Health::Ignore, None)
+        Self::following(addresses.into_iter().map(equal).collect(), Health::Ignore, false, None)
     }
 
     /// A ring that starts with the first address after the last one that `previous` answered
     /// first: a change of members then repeats none and skips none.
     #[must_use]
-    pub fn following(mut spokes: Vec<Spoke<T>>, health: Health, previous: Option<&Self>) -> Self {
+    pub fn following(
+        mut spokes: Vec<Spoke<T>>,
+        health: Health,
+        weighted: bool,
+        previous: Option<&Self>,
+    ) -> Self {
         // Of two endpoints with one address the better one stands for it.
         spokes.sort_unstable();
         spokes.dedup_by_key(|spoke| spoke.address);
         let before = previous.and_then(Self::last_first);
         let fit = fit(&spokes, health);
-        let start = before.map_or(0, |last| fit.partition_point(|spoke| spoke.address <= last));
-        Self {
+        let mut ring = Self {
             spokes: spokes.into(),
             health,
+            weighted,
             fit: fit.into(),
             schedule: OnceLock::new(),
-            start,
-            turn: AtomicUsize::new(start),
+            start: 0,
+            turn: AtomicUsize::new(0),
             before,
+        };
+        if let Some(last) = before {
+            ring.start = ring.turn_after(last);
+            ring.turn = AtomicUsize::new(ring.start);
         }
+        ring
     }
 
     /// The addresses that may be answered under a health policy, in ascending order.
@@ -95,7 +107,7 @@ impl<T: Copy + Ord> Ring<T> {
         let fit = self.fit(health);
         let other;
         let schedule = if health == self.health {
-            self.schedule.get_or_init(|| schedule(&fit).into())
+            self.schedule()
         } else {
             other = schedule(&fit);
             &other[..]
@@ -131,8 +143,28 @@ impl<T: Copy + Ord> Ring<T> {
         if turn == self.start {
             return self.before;
         }
-        let last = turn.wrapping_sub(1).checked_rem(self.fit.len())?;
+        let last = turn.wrapping_sub(1);
+        let last = if self.weighted {
+            let schedule = self.schedule();
+            *schedule.get(last.checked_rem(schedule.len())?)?
+        } else {
+            last.checked_rem(self.fit.len())?
+        };
         self.fit.get(last).map(|spoke| spoke.address)
+    }
+
+    /// The turn in which the first address after this one comes first.
+    fn turn_after(&self, last: T) -> usize {
+        let next = self.fit.partition_point(|spoke| spoke.address <= last);
+        if !self.weighted {
+            return next;
+        }
+        let next = if next == self.fit.len() { 0 } else { next };
+        self.schedule().iter().position(|spoke| *spoke == next).unwrap_or(0)
+    }
+
+    fn schedule(&self) -> &[usize] {
+        self.schedule.get_or_init(|| schedule(&self.fit).into())
     }
 }
 
@@ -216,7 +248,7 @@ mod tests {
     fn next(addresses: Vec<u8>, previous: &Ring<u8>) -> Ring<u8> {
         let equal = |address| Spoke { address, rank: Rank::Ready, weight: 1 };
         let spokes = addresses.into_iter().map(equal).collect();
-        Ring::following(spokes, Health::Ignore, Some(previous))
+        Ring::following(spokes, Health::Ignore, false, Some(previous))
     }
 
     fn turn(ring: &Ring<u8>) -> Vec<u8> {
@@ -259,7 +291,7 @@ mod tests {
 
     fn ranked(ranks: &[Rank]) -> Ring<u8> {
         let spoke = |(address, rank): (u8, &Rank)| Spoke { address, rank: *rank, weight: 1 };
-        Ring::following((1..).zip(ranks).map(spoke).collect(), Health::Prefer, None)
+        Ring::following((1..).zip(ranks).map(spoke).collect(), Health::Prefer, false, None)
     }
 
     #[test]
@@ -278,7 +310,7 @@ mod tests {
         let spoke = |(address, weight)| Spoke { address, rank: Rank::Ready, weight };
         let weighted = |weights: &[u8]| {
             let spokes = ('a'..).zip(weights.iter().copied()).map(spoke).collect();
-            Ring::following(spokes, Health::Prefer, None)
+            Ring::following(spokes, Health::Prefer, true, None)
         };
         let first = |ring: &Ring<char>| ring.weighted(Health::Prefer).next();
         let ring = weighted(&[5, 1, 1]);
@@ -289,5 +321,24 @@ mod tests {
         // Thousands of heavy addresses are scaled down, not waited for.
         let heavy: Vec<u8> = (0..200).map(|n| 200 + n % 2).collect();
         assert!(weighted(&heavy).weighted(Health::Prefer).next().is_some());
+    }
+
+    /// The turn was taken for that of a ring without weights, and the new ring began anywhere.
+    #[test]
+    fn a_change_of_weighted_members_goes_on_behind_the_last_one() {
+        let spoke = |(address, weight)| Spoke { address, rank: Rank::Ready, weight };
+        let ring = |spokes: &[(char, u8)], previous: Option<&Ring<char>>| {
+            let spokes = spokes.iter().copied().map(spoke).collect();
+            Ring::following(spokes, Health::Prefer, true, previous)
+        };
+        let take = |ring: &Ring<char>, n: usize| -> String {
+            (0..n).filter_map(|_| ring.weighted(Health::Prefer).next()).collect()
+        };
+        let three = ring(&[('a', 5), ('b', 1), ('c', 1)], None);
+        assert_eq!(take(&three, 5), "aabac");
+        let four = ring(&[('a', 5), ('b', 1), ('c', 1), ('d', 1)], Some(&three));
+        assert_eq!(take(&four, 1), "d", "behind c, which was the last one");
+        let two = ring(&[('a', 5), ('c', 1)], Some(&four));
+        assert_eq!(take(&two, 6).matches('a').count(), 5);
     }
 }
