@@ -221,7 +221,7 @@ fn inspects_fail_for_long() {
     bench.engine.play("docker rename web2 web-two");
     until("it gives up", || {
         let told = bench.process.lines();
-        told.iter().any(|line| line.contains("cannot be inspected")).then_some(())
+        told.iter().any(|line| line.contains("suspect: cannot inspect")).then_some(())
     });
     bench.engine.mend();
     bench.is_right_within(RECOVERY);

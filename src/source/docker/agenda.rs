@@ -78,11 +78,6 @@ impl Agenda {
         marked
     }
 
-    /// A look has failed for good: the next comparison of lists marks the target again.
-    pub fn give_up(&mut self, target: &Target) {
-        self.fingerprints.remove(target);
-    }
-
     /// Everything that the last list waits for.
     pub fn awaited(&self) -> impl Iterator<Item = &Target> {
         self.awaited.iter()
