@@ -3,20 +3,17 @@
 #![allow(clippy::expect_used)] // A test that cannot go on ends.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use netalias::directory;
 use netalias::model::Policy;
 use netalias_testkit::{
-    Absence, Api, FakeEngine, Faults, Folder, OnEngine, OnEvents, Process, SECRET, ask, check,
-    kernel_port, on_loopback, until, within,
+    Absence, Api, FakeEngine, Faults, Folder, OnEngine, OnEvents, Process, Questions, SECRET, ask,
+    check, is_needed, kernel_port, on_loopback, until, within,
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_netalias");
@@ -28,17 +25,6 @@ const AFTER_A_CUT: Duration = Duration::from_secs(1);
 const QUESTIONS: usize = 100;
 /// The pause between two of them.
 const PACE: Duration = Duration::from_millis(2);
-/// What may be asked of an engine, and only by GET; a star stands for a name.
-const PATHS: [&str; 7] = [
-    "/_ping",
-    "/version",
-    "/events",
-    "/containers/json",
-    "/containers/*/json",
-    "/networks",
-    "/networks/*",
-];
-
 fn main() {
     let arguments = Arguments::from_args();
     let mut trials = scenarios();
@@ -398,48 +384,6 @@ impl Bench {
     }
 }
 
-/// Asks one question again and again, in a thread of its own.
-struct Questions {
-    answered: Arc<AtomicUsize>,
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<(), String>>,
-}
-
-impl Questions {
-    fn ask(server: SocketAddr, name: &'static str, expected: IpAddr) -> Self {
-        let answered = Arc::new(AtomicUsize::new(0));
-        let stop = Arc::new(AtomicBool::new(false));
-        let (count, stopped) = (answered.clone(), stop.clone());
-        let thread = std::thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                let answer = ask(server, name, "A").map_err(|error| error.to_string())?;
-                if answer.addresses != [expected] {
-                    return Err(format!("{name} was {}", answer.as_expected()));
-                }
-                count.fetch_add(1, Ordering::Relaxed);
-                std::thread::park_timeout(PACE);
-            }
-            Ok(())
-        });
-        Self { answered, stop, thread }
-    }
-
-    /// Waits until so many more have been answered; a wrong answer ends the wait, too.
-    fn wait_for(&self, more: usize) {
-        let before = self.answered.load(Ordering::Relaxed);
-        until("questions are answered", || {
-            let enough = self.answered.load(Ordering::Relaxed) >= before + more;
-            (enough || self.thread.is_finished()).then_some(())
-        });
-    }
-
-    fn all_were_answered(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let result = self.thread.join().expect("it does not panic");
-        result.expect("the last known names stay, whatever the engine does");
-    }
-}
-
 /// The names and addresses that follow from what the engine has.
 fn truth(engine: &FakeEngine) -> BTreeMap<String, Vec<String>> {
     let (publisher, reader) = directory::new(1, Policy::default());
@@ -480,18 +424,7 @@ fn known(process: &Process) -> BTreeMap<String, Vec<String>> {
 fn only_allowed_requests(engine: &FakeEngine) {
     let requests = engine.requests();
     assert!(!requests.is_empty(), "it has asked something");
-    let wrong = requests.iter().find(|asked| {
-        let mut parts: Vec<&str> = asked.path.split('/').collect();
-        if parts.get(1).is_some_and(|part| part.starts_with("v1.")) {
-            parts.remove(1);
-        }
-        let fits = |path: &str| {
-            let pattern: Vec<&str> = path.split('/').collect();
-            let same = |(part, wanted): (&&str, &&str)| *wanted == "*" || part == wanted;
-            pattern.len() == parts.len() && parts.iter().zip(&pattern).all(same)
-        };
-        asked.method != "GET" || !PATHS.into_iter().any(fits)
-    });
+    let wrong = requests.iter().find(|asked| !is_needed(asked));
     assert_eq!(wrong, None, "only what the documentation asks a socket proxy to let through");
 }
 

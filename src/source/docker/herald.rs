@@ -85,7 +85,8 @@ impl Herald {
     /// not known to be right anyhow.
     pub(super) fn doubt(&mut self, why: &str, right: Instant) {
         if self.is_live() {
-            tracing::warn!(engine = %self.status.url, "suspect: {why}; looking at everything again");
+            let url = &self.status.url;
+            tracing::warn!(engine = %url, "suspect: {why}; looking at everything again");
             self.told = true;
             self.enter(State::Suspect, why, right);
         } else {

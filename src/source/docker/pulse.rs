@@ -71,7 +71,7 @@ impl Pulse {
         self.resync_wanted = true;
     }
 
-    /// The list to ask for now, if any. `settled`: all that the last one named has been looked
+    /// The list that is due, if any. `settled`: all that the last one named has been looked
     /// at; before that another one would only begin it all again. `sure`: nothing is in doubt.
     pub(super) fn list_due(&mut self, now: Instant, settled: bool, sure: bool) -> Option<Purpose> {
         if self.listing.is_some() {
