@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use netalias_testkit::{Fault, OwnEngine, Questions, signal, until, within};
+use netalias_testkit::{Fault, OwnEngine, Process, Questions, signal, until, within};
 
 use super::Test;
 use super::flood::Caller;
 use super::following::{
-    Following, NOTICED, QUESTIONS, RECOVERY, SOON, address_of, changes, count, three_backends,
+    Following, NOTICED, QUESTIONS, RECOVERY, SOON, address_of, changes, count, is_ready_within,
+    is_right_within, serve, three_backends,
 };
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
@@ -135,24 +136,23 @@ fn our_reader_stalls(engine: &mut OwnEngine) {
     const EVENTS: usize = 1_300;
     let docker = engine.docker();
     three_backends(docker);
-    let following = Following::start(engine);
-    signal("STOP", following.process.id());
+    // A proxy between would keep more for us.
+    let process = Process::start(&mut serve(&engine.url()));
+    is_ready_within(&process, RECOVERY);
+    signal("STOP", process.id());
     let started = Instant::now();
     let mut caller = Caller::connect(&engine.socket());
-    let slow = (0..EVENTS).filter(|_| {
-        let time = caller.kill_by_cont("web1");
-        time > Duration::from_millis(90)
-    });
-    let slow = slow.count();
+    let times = (0..EVENTS).map(|_| caller.kill_by_cont("web1"));
+    let slow = times.filter(|time| *time > Duration::from_millis(90)).count();
     changes(docker);
     let time = started.elapsed();
     assert!(time > Duration::from_secs(6), "long enough to be noticed: {time:?}");
-    signal("CONT", following.process.id());
-    let time = following.is_right_within(docker, RECOVERY);
+    signal("CONT", process.id());
+    let time = is_right_within(&process, docker, RECOVERY);
     println!("right {time:?} after the standstill; {slow} events took the engine 90 ms or more");
-    following.is_ready_within(RECOVERY);
+    is_ready_within(&process, RECOVERY);
     until("it knows that it stood still", || {
-        let told = following.process.lines();
+        let told = process.lines();
         told.iter().any(|line| line.contains("this process stood still")).then_some(())
     });
 }

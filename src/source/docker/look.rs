@@ -25,13 +25,17 @@ pub(super) struct Looked {
     pub(super) invalid: Vec<String>,
 }
 
-/// Inspects a target, again after a pause if it fails.
+/// Inspects a target, after this pause, and again after another one if it fails.
 pub(super) async fn look_at(
     engine: &Engine,
     target: Target,
     sent: Sent,
+    pause: Duration,
     publisher: &Publisher,
 ) -> (Target, Result<Looked, EngineError>) {
+    if !pause.is_zero() {
+        sleep(pause).await;
+    }
     let mut attempt = 1;
     loop {
         match look_once(engine, &target, &sent, publisher).await {

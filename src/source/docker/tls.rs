@@ -63,7 +63,8 @@ fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
 
 fn unreadable(path: &Path, error: PemError) -> io::Error {
     match error {
-        PemError::Io(error) => io::Error::new(error.kind(), format!("{}: {error}", path.display())),
+        // Not of its own kind: it is no missing socket.
+        PemError::Io(error) => io::Error::other(format!("{}: {error}", path.display())),
         other => bad(path, &other),
     }
 }

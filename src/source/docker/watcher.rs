@@ -108,7 +108,8 @@ impl Watcher {
                     Target::Container(id) => self.signals.of(id),
                     Target::Network(_) => Sent::new(),
                 };
-                inspects.push(look_at(&engine, target, sent, &publisher));
+                let pause = self.agenda.pause_before(&target);
+                inspects.push(look_at(&engine, target, sent, pause, &publisher));
             }
             tokio::select! {
                 // Time and events first: a flood of looks must not hide that the engine is silent.

@@ -1,8 +1,9 @@
 //! Asks all the time while an engine changes, and says afterwards which answer was wrong.
 //!
 //! An answer is wrong when it has an address that, for the whole time limit before it, belonged
-//! to containers none of which had the name: it leads to somebody else. An address that nobody has
-//! leads nowhere, and is a matter of the quiet points.
+//! to containers none of which had the name: it leads to somebody else. What the engine has is
+//! read before and after each command; while one is carried out both count. An address that nobody
+//! has leads nowhere, and is a matter of the quiet points.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -93,9 +94,9 @@ fn leads_astray(
     let Some(begin) = time.checked_sub(limit) else { return false };
     let first = history.partition_point(|(from, _)| *from <= begin);
     let last = history.partition_point(|(from, _)| *from <= time);
-    // What was so at the beginning, and everything since.
+    // What was so at the beginning, everything since, and what a command under way leads to.
     let Some(first) = first.checked_sub(1) else { return false };
-    history[first..last].iter().all(|(_, owners)| {
+    history[first..history.len().min(last + 1)].iter().all(|(_, owners)| {
         owners.get(&address).is_some_and(|names| !names.is_empty() && !names.contains(name))
     })
 }
@@ -118,6 +119,7 @@ mod tests {
         let history = [(at(0), owners("a")), (at(2_000), owners("b")), (at(2_500), owners("b"))];
         let wrong = |ms, name| leads_astray(&history, at(ms), name, [10, 0, 0, 2].into(), LIMIT);
         assert!(!wrong(1_500, "a"), "it has it");
+        assert!(!wrong(1_500, "b"), "it is getting it");
         assert!(!wrong(2_900, "a"), "it had it a moment ago");
         assert!(wrong(3_100, "a"));
         assert!(!wrong(3_100, "b"));
