@@ -22,8 +22,8 @@ const MAX_ANSWERS: usize = 2_000_000;
 /// The names of the live containers that have an address, for each address, as the engine says.
 pub type Owners = HashMap<IpAddr, HashSet<String>>;
 
-/// A name, when it was asked for, and the addresses that came.
-type Seen = (Instant, usize, Vec<IpAddr>);
+/// When a name was asked for and answered, which one it was, and the addresses that came.
+type Seen = ([Instant; 2], usize, Vec<IpAddr>);
 
 /// A thread that asks, and what the engine had meanwhile.
 pub struct Witness {
@@ -46,7 +46,7 @@ impl Witness {
                 for (index, name) in asked.iter().enumerate() {
                     let before = Instant::now();
                     let answer = ask(server, name, "A").expect("an answer, whatever happens");
-                    seen.push((before, index, answer.addresses));
+                    seen.push(([before, Instant::now()], index, answer.addresses));
                 }
                 std::thread::park_timeout(PACE);
             }
@@ -86,14 +86,14 @@ impl Witness {
 
 fn leads_astray(
     history: &[(Instant, Owners)],
-    time: Instant,
+    [asked, answered]: [Instant; 2],
     name: &str,
     address: IpAddr,
     limit: Duration,
 ) -> bool {
-    let Some(begin) = time.checked_sub(limit) else { return false };
+    let Some(begin) = asked.checked_sub(limit) else { return false };
     let first = history.partition_point(|(from, _)| *from <= begin);
-    let last = history.partition_point(|(from, _)| *from <= time);
+    let last = history.partition_point(|(from, _)| *from <= answered);
     // What was so at the beginning, everything since, and what a command under way leads to.
     let Some(first) = first.checked_sub(1) else { return false };
     history[first..history.len().min(last + 1)].iter().all(|(_, owners)| {
@@ -117,12 +117,16 @@ mod tests {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let history = [(at(0), owners("a")), (at(2_000), owners("b")), (at(2_500), owners("b"))];
-        let wrong = |ms, name| leads_astray(&history, at(ms), name, [10, 0, 0, 2].into(), LIMIT);
+        let wrong =
+            |ms, name| leads_astray(&history, [at(ms); 2], name, [10, 0, 0, 2].into(), LIMIT);
         assert!(!wrong(1_500, "a"), "it has it");
         assert!(!wrong(1_500, "b"), "it is getting it");
         assert!(!wrong(2_900, "a"), "it had it a moment ago");
         assert!(wrong(3_100, "a"));
         assert!(!wrong(3_100, "b"));
-        assert!(!leads_astray(&history, at(3_100), "a", [10, 0, 0, 3].into(), LIMIT), "nobody's");
+        assert!(
+            !leads_astray(&history, [at(3_100); 2], "a", [10, 0, 0, 3].into(), LIMIT),
+            "nobody's"
+        );
     }
 }
