@@ -33,7 +33,8 @@ const PACE: Duration = Duration::from_millis(2);
 fn main() {
     let arguments = Arguments::from_args();
     let mut trials = scenarios();
-    let own: [(&str, fn()); 20] = [
+    let own: [(&str, fn()); 21] = [
+        ("an_engine_with_only_a_newer_api", an_engine_with_only_a_newer_api),
         ("faults::a_stream_that_was_good_and_is_cut_is_no_news", a_good_stream_is_cut),
         ("faults::a_cut_stream", a_cut_stream),
         ("faults::a_stall", a_stall),
@@ -104,6 +105,17 @@ fn a_cut_stream() {
     bench.engine.play("docker rm -f late");
     bench.is_right_within(AFTER_A_CUT);
     bench.finish();
+}
+
+/// Newer than any that the client library knows; it refuses all versions but its own.
+fn an_engine_with_only_a_newer_api() {
+    let folder = Folder::new();
+    let engine = FakeEngine::start_as(&folder.socket(), Api { newest: (1, 99), oldest: (1, 99) });
+    engine.play("docker network create --subnet 10.1.0.0/24 net");
+    engine.play("docker run -d --name web1 --net net busybox");
+    let process = Process::start(&mut serve(&engine));
+    until("the first complete list", || (process.get("/readyz").0 == 200).then_some(()));
+    assert_eq!(ask(process.dns, "web1", "A").expect("an answer").addresses.len(), 1);
 }
 
 /// As behind a socket proxy, every ten minutes.

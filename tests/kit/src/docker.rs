@@ -118,7 +118,8 @@ impl Docker {
     /// Imports the machine's static busybox as an image whose applets are on the path.
     fn make_image(&self) -> Result<(), String> {
         let script = format!(
-            "set -e; busybox=$(command -v busybox) || {{ echo 'install busybox-static'; exit 1; }}; \
+            "set -e; \
+             busybox=$(command -v busybox) || {{ echo 'install busybox-static'; exit 1; }}; \
              root=$(mktemp -d); trap 'rm -rf $root' EXIT; mkdir -p $root/bin $root/tmp $root/etc; \
              cp $busybox $root/bin/busybox; \
              for applet in sh sleep true test httpd nslookup hostname; do \
