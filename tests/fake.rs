@@ -223,6 +223,7 @@ fn a_silent_stream() {
         let told = bench.process.lines();
         told.iter().any(|line| line.contains("event stream is silent")).then_some(())
     });
+    until("the old one is closed", || (bench.engine.streams() == 1).then_some(()));
     bench.engine.play("docker rm -f late");
     bench.is_right_within(AFTER_A_CUT);
     bench.finish();

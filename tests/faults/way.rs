@@ -45,6 +45,7 @@ fn away(engine: &OwnEngine, fault: Fault, cut: bool) {
     let following = Following::start(engine);
     let questions =
         Questions::ask(following.process.dns, "web1", address_of(docker, "web1", "net"));
+    let before = descriptors(&following.process);
     following.proxy.fault(fault);
     if cut {
         following.proxy.cut();
@@ -58,6 +59,15 @@ fn away(engine: &OwnEngine, fault: Fault, cut: bool) {
     println!("right {time:?} after the fault");
     following.is_ready_within(RECOVERY);
     questions.all_were_answered();
+    // This question itself, and a sign of life, may take one each.
+    within(RECOVERY, "no connection is left over", || {
+        (descriptors(&following.process) <= before + 2).then_some(())
+    });
+}
+
+fn descriptors(process: &Process) -> usize {
+    let open = std::fs::read_dir(format!("/proc/{}/fd", process.id()));
+    open.expect("a child of ours").count()
 }
 
 fn stall(engine: &mut OwnEngine) {
