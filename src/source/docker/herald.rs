@@ -88,8 +88,14 @@ impl Herald {
             let url = &self.status.url;
             tracing::warn!(engine = %url, "suspect: {why}; looking at everything again");
             self.told = true;
+            why.clone_into(&mut self.last_reason);
             self.enter(State::Suspect, why, right);
         } else {
+            if self.last_reason != why {
+                tracing::warn!(engine = %self.status.url, "not live: {why}");
+                self.told = true;
+                why.clone_into(&mut self.last_reason);
+            }
             self.enter(self.state, why, right);
         }
     }
@@ -98,8 +104,10 @@ impl Herald {
     pub(super) fn disconnected(&mut self, error: &EngineError, right: Instant) {
         let (reason, url) = (error.to_string(), &self.status.url);
         let no_news = self.is_live() && error.heals() && self.live_since.elapsed() >= GOOD_SESSION;
-        if no_news || (self.told && reason == self.last_reason) {
+        if no_news {
             tracing::debug!(engine = %url, "disconnected: {reason}");
+        } else if self.told && reason == self.last_reason {
+            tracing::debug!(engine = %url, "still disconnected: {reason}");
         } else {
             let meanwhile = if self.before { "; the last known names stay" } else { "" };
             tracing::warn!(engine = %url, "disconnected: {reason}; retrying{meanwhile}");
