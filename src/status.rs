@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::model::EngineUrl;
 
@@ -23,10 +23,14 @@ pub struct EngineStatus {
     /// Where it is.
     pub url: EngineUrl,
     link: Mutex<Link>,
+    /// Attempts to reach it.
+    pub attempts: Counter,
     /// Events read.
     pub events: Counter,
     /// Containers and networks inspected.
     pub inspects: Counter,
+    /// Times that everything was looked at.
+    pub resyncs: Counter,
     /// Event streams that ended or could not be opened.
     pub lost_streams: Counter,
     /// Changes that a list showed and no event told.
@@ -35,20 +39,71 @@ pub struct EngineStatus {
     pub invalid_names: Counter,
 }
 
-/// How an engine stands to us.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Link {
-    /// Not listed completely yet.
-    Connecting,
-    /// Listed, and its events are followed.
+/// How an engine stands to us. Whatever the state, names known before are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Out of reach; the next attempt comes after a pause.
+    Disconnected,
+    /// Being connected to, and asked for its events.
+    Subscribing,
+    /// Its events are followed; what it has is being looked at.
+    Listing,
+    /// Everything has been looked at, and its events are followed.
     Live,
-    /// Out of reach.
-    Lost {
-        /// When it was lost.
-        since: Instant,
-        /// What went wrong last.
-        why: String,
-    },
+    /// Something speaks against what is known, and everything is being looked at again.
+    Suspect,
+}
+
+impl State {
+    /// All of them, in the order in which an engine passes them.
+    pub const ALL: [Self; 5] =
+        [Self::Disconnected, Self::Subscribing, Self::Listing, Self::Live, Self::Suspect];
+
+    /// The word for it on pages and in the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Disconnected => "disconnected",
+            Self::Subscribing => "subscribing",
+            Self::Listing => "listing",
+            Self::Live => "live",
+            Self::Suspect => "suspect",
+        }
+    }
+}
+
+/// The state of an engine, and what is to be said of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The state.
+    pub state: State,
+    /// Since when.
+    pub since: Instant,
+    /// Why it is not live; the last reason stays until it is.
+    pub why: String,
+    /// When what is answered was last known to be what the engine has; at first, the start.
+    right: Instant,
+}
+
+/// Readiness does not flicker while a stream that was cut is opened again: a socket proxy may do
+/// that every ten minutes, and it takes a fraction of a second.
+const HEALS: Duration = Duration::from_secs(2);
+
+impl Link {
+    /// For how long what is answered may have been out of date; zero while live.
+    #[must_use]
+    pub fn staleness(&self, now: Instant) -> Duration {
+        match self.state {
+            State::Live => Duration::ZERO,
+            _ => now.saturating_duration_since(self.right),
+        }
+    }
+
+    /// Whether what is answered is what the engine has, or had a moment ago.
+    #[must_use]
+    pub fn is_ready(&self, now: Instant) -> bool {
+        self.staleness(now) <= HEALS
+    }
 }
 
 /// Answers sent, by outcome.
@@ -111,12 +166,20 @@ impl Status {
     /// A status that counts from zero, for these engines.
     #[must_use]
     pub fn new(engines: &[EngineUrl]) -> Self {
+        let now = Instant::now();
         let engine = |url: &EngineUrl| {
             Arc::new(EngineStatus {
                 url: url.clone(),
-                link: Mutex::new(Link::Connecting),
+                link: Mutex::new(Link {
+                    state: State::Disconnected,
+                    since: now,
+                    why: "not tried yet".to_owned(),
+                    right: now,
+                }),
+                attempts: Counter::default(),
                 events: Counter::default(),
                 inspects: Counter::default(),
+                resyncs: Counter::default(),
                 lost_streams: Counter::default(),
                 drift: Counter::default(),
                 invalid_names: Counter::default(),
@@ -133,32 +196,27 @@ impl EngineStatus {
         self.link.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Everything is listed, and its events are followed.
-    pub fn live(&self) {
-        *self.link.lock().unwrap_or_else(PoisonError::into_inner) = Link::Live;
-    }
-
-    /// Its event stream has ended, and is opened again.
-    pub fn cut(&self) {
-        self.lost_streams.increment();
-    }
-
-    /// It is out of reach; the first loss keeps its time until the engine is live again.
-    pub fn lost(&self, why: String) {
-        self.lost_streams.increment();
+    /// The engine's state is another one now; until `right` it was live, if it was.
+    pub fn enter(&self, state: State, why: &str, now: Instant, right: Instant) {
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = match *link {
-            Link::Lost { since, .. } => since,
-            Link::Connecting | Link::Live => Instant::now(),
-        };
-        *link = Link::Lost { since, why };
+        if link.state == State::Live {
+            link.right = right;
+        }
+        if link.state != state {
+            (link.state, link.since) = (state, now);
+        }
+        if state == State::Live {
+            link.why.clear();
+        } else if !why.is_empty() {
+            why.clone_into(&mut link.why);
+        }
     }
 }
 
 impl Counter {
     /// Adds one.
     pub fn increment(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add(1);
     }
 
     /// Adds so many.
@@ -185,5 +243,39 @@ impl Gauge {
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn staleness_counts_from_when_it_was_last_right() {
+        let status = Status::new(&["unix:///s".parse().unwrap()]);
+        let (engine, start) = (&status.engines[0], Instant::now());
+        let at = |n| start + Duration::from_secs(n);
+        engine.enter(State::Live, "", at(1), at(1));
+        assert_eq!(engine.link().staleness(at(60)), Duration::ZERO);
+        // It was noticed at 60 that since 50 nothing had been heard.
+        engine.enter(State::Suspect, "silence", at(60), at(50));
+        assert_eq!(engine.link().staleness(at(60)), Duration::from_secs(10));
+        engine.enter(State::Disconnected, "gone", at(62), at(61));
+        assert_eq!(engine.link().staleness(at(62)), Duration::from_secs(12), "not right meanwhile");
+        assert_eq!((engine.link().why.as_str(), engine.link().since), ("gone", at(62)));
+    }
+
+    #[test]
+    fn a_stream_that_is_opened_again_at_once_does_not_take_readiness_away() {
+        let status = Status::new(&["unix:///s".parse().unwrap()]);
+        let (engine, start) = (&status.engines[0], Instant::now());
+        let at = |n| start + Duration::from_secs(n);
+        engine.enter(State::Live, "", at(1), at(1));
+        engine.enter(State::Disconnected, "cut", at(9), at(9));
+        engine.enter(State::Subscribing, "", at(10), at(10));
+        assert!(engine.link().is_ready(at(10)));
+        assert!(!engine.link().is_ready(at(12)));
+        engine.enter(State::Live, "", at(13), at(13));
+        assert!(engine.link().is_ready(at(99)));
     }
 }

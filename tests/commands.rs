@@ -362,7 +362,7 @@ fn an_engine_out_of_reach_is_retried_and_told_once_with_advice() {
         let process = Process::start(command().args(args).args(kernel_port()));
         until("it is retried", || {
             let lines = process.lines();
-            let again = lines.iter().filter(|line| line.contains("engine still out of reach"));
+            let again = lines.iter().filter(|line| line.contains("still disconnected"));
             (again.count() >= 3).then_some(())
         });
         let lines = process.lines();

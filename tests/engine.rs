@@ -11,12 +11,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use netalias::source::scenario::Expected;
+use netalias::source::scenario::{Dig, Expected, Line};
 use netalias_testkit::{
-    Docker, IMAGE, OnEngine, Process, ask, check, is_required, kernel_port, label, until,
+    CarriesOut, Docker, Folder, IMAGE, OnEngine, Process, Proxy, ask, check, is_needed,
+    is_required, kernel_port, label, until,
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_netalias");
+/// Where the engine is.
+const SOCKET: &str = "/var/run/docker.sock";
 /// A test that has the engine to itself.
 type Test = fn(&Docker);
 /// From `docker run` or `docker kill` returning to the changed answer.
@@ -83,12 +86,48 @@ fn scenarios(docker: Option<&'static Docker>) -> Vec<Trial> {
             let docker = docker.ok_or("no engine")?;
             docker.clean();
             let text = std::fs::read_to_string(&path)?;
-            let mut subject = OnEngine::start(BINARY, &text, docker);
-            check(&file, &text, &mut subject).map_err(Failed::from)
+            let through = Through::only_what_is_needed(docker);
+            let mut subject = OnEngine::start(BINARY, &text, &through);
+            check(&file, &text, &mut subject).map_err(Failed::from)?;
+            through.nothing_was_refused().map_err(Failed::from)
         });
         trial.with_ignored_flag(docker.is_none())
     };
     files.into_iter().map(trial).collect()
+}
+
+/// The engine, asked through a proxy that lets pass only what the documentation says.
+struct Through {
+    docker: &'static Docker,
+    proxy: Proxy,
+    _folder: Folder,
+}
+
+impl Through {
+    fn only_what_is_needed(docker: &'static Docker) -> Self {
+        let folder = Folder::new();
+        let proxy = Proxy::start(&folder.socket(), Path::new(SOCKET), is_needed);
+        Self { docker, proxy, _folder: folder }
+    }
+
+    fn nothing_was_refused(&self) -> Result<(), String> {
+        let refused = self.proxy.requests().into_iter().find(|asked| !is_needed(asked));
+        refused.map_or(Ok(()), |asked| Err(format!("it asked for {asked:?}")))
+    }
+}
+
+impl CarriesOut for Through {
+    fn url(&self) -> Option<String> {
+        Some(self.proxy.url())
+    }
+
+    fn carry_out(&self, line: &Line) -> Result<(), String> {
+        self.docker.carry_out(line)
+    }
+
+    fn ask_inside(&self, binary: &str, container: &str, port: u16, dig: &Dig) -> Option<Expected> {
+        self.docker.ask_inside(binary, container, port, dig)
+    }
 }
 
 /// The engine joins a swarm and leaves it. That makes Docker's DNS forget running containers, so it
@@ -254,7 +293,7 @@ fn an_engine_that_comes_later_is_found(docker: &Docker) {
         let advice = "no socket there; is the engine running, and its socket mounted?";
         process.lines().iter().any(|line| line.contains(advice)).then_some(())
     });
-    std::os::unix::fs::symlink("/var/run/docker.sock", &socket).expect("a link");
+    std::os::unix::fs::symlink(SOCKET, &socket).expect("a link");
     until("it is found", || (process.get("/readyz").0 == 200).then_some(()));
     let expected = vec![address_of(docker, "nt-late", "nt-later")];
     assert_eq!(addresses(&process, "nt-late.nt-later"), expected);

@@ -3,20 +3,17 @@
 #![allow(clippy::expect_used)] // A test that cannot go on ends.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use netalias::directory;
+use netalias::directory::{self, Reader};
 use netalias::model::Policy;
 use netalias_testkit::{
-    Absence, Api, FakeEngine, Faults, Folder, OnEngine, OnEvents, Process, SECRET, ask, check,
-    kernel_port, on_loopback, until, within,
+    Absence, Api, FakeEngine, Faults, Folder, OnEngine, OnEvents, Owners, Process, Questions,
+    SECRET, Witness, ask, check, is_needed, kernel_port, on_loopback, until, within,
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_netalias");
@@ -24,25 +21,21 @@ const BINARY: &str = env!("CARGO_BIN_EXE_netalias");
 const RECOVERY: Duration = Duration::from_secs(10);
 /// The same after a cut stream, when the engine was never away.
 const AFTER_A_CUT: Duration = Duration::from_secs(1);
+/// After this time an answer must not lead to a container that does not have the name.
+const CONVERGENCE: Duration = Duration::from_secs(1);
+/// Steps of the random history.
+const STEPS: u64 = 10_000;
+const OTHER: &str = "docker network create --subnet 10.2.0.0/24 other";
 /// Questions that are answered while a fault lasts, before it may end.
 const QUESTIONS: usize = 100;
 /// The pause between two of them.
 const PACE: Duration = Duration::from_millis(2);
-/// What may be asked of an engine, and only by GET; a star stands for a name.
-const PATHS: [&str; 7] = [
-    "/_ping",
-    "/version",
-    "/events",
-    "/containers/json",
-    "/containers/*/json",
-    "/networks",
-    "/networks/*",
-];
-
 fn main() {
     let arguments = Arguments::from_args();
     let mut trials = scenarios();
-    let own: [(&str, fn()); 19] = [
+    let own: [(&str, fn()); 21] = [
+        ("an_engine_with_only_a_newer_api", an_engine_with_only_a_newer_api),
+        ("faults::a_stream_that_was_good_and_is_cut_is_no_news", a_good_stream_is_cut),
         ("faults::a_cut_stream", a_cut_stream),
         ("faults::a_stall", a_stall),
         ("faults::slow_bytes", slow_bytes),
@@ -61,7 +54,7 @@ fn main() {
         ("faults::a_silent_stream", a_silent_stream),
         ("faults::a_stall_with_a_flood", a_stall_with_a_flood),
         ("faults::inspects_fail_for_long", inspects_fail_for_long),
-        ("a_thousand_random_histories", a_thousand_random_histories),
+        ("ten_thousand_random_steps", ten_thousand_random_steps),
     ];
     trials.extend(own.map(|(name, test)| {
         Trial::test(name, move || {
@@ -111,6 +104,38 @@ fn a_cut_stream() {
     bench.engine.cut_streams();
     bench.engine.play("docker rm -f late");
     bench.is_right_within(AFTER_A_CUT);
+    bench.finish();
+}
+
+/// Newer than any that the client library knows; it refuses all versions but its own.
+fn an_engine_with_only_a_newer_api() {
+    let folder = Folder::new();
+    let engine = FakeEngine::start_as(&folder.socket(), Api { newest: (1, 99), oldest: (1, 99) });
+    engine.play("docker network create --subnet 10.1.0.0/24 net");
+    engine.play("docker run -d --name web1 --net net busybox");
+    let process = Process::start(&mut serve(&engine));
+    until("the first complete list", || (process.get("/readyz").0 == 200).then_some(()));
+    assert_eq!(ask(process.dns, "web1", "A").expect("an answer").addresses.len(), 1);
+}
+
+/// As behind a socket proxy, every ten minutes.
+fn a_good_stream_is_cut() {
+    let bench = Bench::start();
+    let lists = || bench.engine.requests().iter().filter(|a| a.path == "/containers/json").count();
+    // The first one, and then one every five seconds.
+    until("the stream was open for ten seconds", || (lists() >= 4).then_some(()));
+    let before = bench.process.lines().len();
+    bench.engine.cut_streams();
+    bench.engine.play("docker kill web2");
+    bench.is_right_within(AFTER_A_CUT);
+    until("it is told in detail", || {
+        let told = bench.process.lines();
+        told[before..].iter().any(|line| line.contains("live again")).then_some(())
+    });
+    let told = bench.process.lines();
+    let news = told[before..].iter().find(|line| line.contains("INFO") || line.contains("WARN"));
+    assert_eq!(news, None);
+    assert_eq!(bench.process.get("/readyz").0, 200);
     bench.finish();
 }
 
@@ -198,6 +223,7 @@ fn a_silent_stream() {
         let told = bench.process.lines();
         told.iter().any(|line| line.contains("event stream is silent")).then_some(())
     });
+    until("the old one is closed", || (bench.engine.streams() == 1).then_some(()));
     bench.engine.play("docker rm -f late");
     bench.is_right_within(AFTER_A_CUT);
     bench.finish();
@@ -221,7 +247,7 @@ fn inspects_fail_for_long() {
     bench.engine.play("docker rename web2 web-two");
     until("it gives up", || {
         let told = bench.process.lines();
-        told.iter().any(|line| line.contains("cannot be inspected")).then_some(())
+        told.iter().any(|line| line.contains("suspect: cannot inspect")).then_some(())
     });
     bench.engine.mend();
     bench.is_right_within(RECOVERY);
@@ -229,45 +255,84 @@ fn inspects_fail_for_long() {
 }
 
 /// Containers of few names are made, renamed, attached, swapped and removed at random, while
-/// events come twice or in another order; at each quiet point the map is the engine's state.
-fn a_thousand_random_histories() {
-    let seed = std::env::var("NETALIAS_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("NETALIAS_SEED={seed}");
+/// events come twice or in another order; at each quiet point the map is the engine's state, and
+/// no answer leads to somebody else.
+fn ten_thousand_random_steps() {
+    let said = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let seed = said("NETALIAS_SEED").unwrap_or_else(|| fastrand::u64(..));
+    let steps = said("NETALIAS_STEPS").unwrap_or(STEPS);
+    println!("NETALIAS_SEED={seed} NETALIAS_STEPS={steps}");
     let mut chance = fastrand::Rng::with_seed(seed);
     let bench = Bench::start();
-    let mut played = 0;
-    for _ in 0..1_000 {
+    let mut names: Vec<String> = (0..4).map(|n| format!("x{n}")).collect();
+    names.extend(["app", "app.net", "app.other", "far.away"].map(str::to_owned));
+    let mut witness = Witness::start(bench.process.dns, names);
+    let (mut played, mut quiet) = (0, 0);
+    while played < steps {
         let orders = [OnEvents::None, OnEvents::Repeat, OnEvents::Reorder];
         let on_events = orders[chance.usize(..orders.len())];
         bench.engine.fail(Faults { on_events, ..Faults::default() });
-        for _ in 0..chance.usize(1..12) {
-            // Many are refused, as they would be by a real engine.
-            played += usize::from(bench.engine.try_play(&random_line(&mut chance)).is_ok());
+        for _ in 0..chance.usize(1..40) {
+            for line in random_step(&mut chance) {
+                // Many are refused, as they would be by a real engine.
+                if bench.engine.try_play(&line).is_ok() {
+                    played += 1;
+                    witness.engine_has(owners(&bench.engine));
+                }
+            }
         }
         bench.engine.mend();
         bench.is_right_within(RECOVERY);
+        quiet += 1;
     }
-    println!("{played} commands were carried out");
+    let (answers, addresses) = witness.verdict(CONVERGENCE).expect("no answer leads astray");
+    println!(
+        "{played} steps, right at {quiet} quiet points; {answers} answers, {addresses} addresses"
+    );
     bench.finish();
 }
 
-fn random_line(chance: &mut fastrand::Rng) -> String {
-    let container = format!("x{}", chance.u8(..4));
+fn random_step(chance: &mut fastrand::Rng) -> Vec<String> {
+    let one = format!("x{}", chance.u8(..4));
+    let other = format!("x{}", chance.u8(..4));
     let network = ["net", "other"][chance.usize(..2)];
-    match chance.u8(..13) {
-        0..3 => format!("docker run -d --name {container} --net {network} --net-alias app busybox"),
-        3 => format!("docker run -d --name {container} --net container:web1 busybox"),
-        4 => format!("docker network connect --alias far.away {network} {container}"),
-        5 => format!("docker network disconnect {network} {container}"),
-        6 => format!("docker kill {container}"),
-        7 => format!("docker start {container}"),
-        8 => format!("docker restart {container}"),
-        9 => format!("docker pause {container}"),
-        10 => format!("docker unpause {container}"),
-        11 => format!("docker rename {container} x{}", chance.u8(..4)),
-        _ => format!("docker rm -f {container}"),
+    let line = match chance.u8(..15) {
+        0..3 => format!("docker run -d --name {one} --net {network} --net-alias app busybox"),
+        3 => format!("docker run -d --name {one} --net container:web1 busybox"),
+        4 => format!("docker network connect --alias far.away {network} {one}"),
+        5 => format!("docker network disconnect {network} {one}"),
+        6 => format!("docker kill {one}"),
+        7 => format!("docker start {one}"),
+        8 => format!("docker restart {one}"),
+        9 => format!("docker pause {one}"),
+        10 => format!("docker unpause {one}"),
+        11 => format!("docker rename {one} {other}"),
+        12 => format!("docker rm -f {one}"),
+        13 => {
+            // The network goes, with whom it has, and comes back empty.
+            let containers = (0..4).map(|n| format!("docker rm -f x{n}"));
+            let network = ["docker network rm other", OTHER].map(str::to_owned);
+            return containers.chain(network).collect();
+        }
+        // Whoever starts first gets the lower address.
+        _ => {
+            let verbs = [("kill", &one), ("kill", &other), ("start", &other), ("start", &one)];
+            return verbs.map(|(verb, container)| format!("docker {verb} {container}")).into();
+        }
+    };
+    vec![line]
+}
+
+/// Who has each address, and which names lead there.
+fn owners(engine: &FakeEngine) -> Owners {
+    let mut owners = Owners::new();
+    for set in perfect(engine).sets(None) {
+        for address in set.members.iter().filter_map(|member| member.v4) {
+            let names = owners.entry(IpAddr::V4(address)).or_default();
+            names.extend([set.owner.to_string(), format!("{}.{}", set.owner, set.place.name)]);
+        }
     }
+    owners
 }
 
 fn ten_thousand_containers() {
@@ -323,7 +388,7 @@ impl Bench {
         let folder = Folder::new();
         let engine = FakeEngine::start(&folder.socket());
         engine.play("docker network create --subnet 10.1.0.0/24 net");
-        engine.play("docker network create --subnet 10.2.0.0/24 other");
+        engine.play(OTHER);
         for name in ["web1", "web2", "web3"] {
             engine.play(&format!("docker run -d --name {name} --net net --net-alias app busybox"));
         }
@@ -398,55 +463,9 @@ impl Bench {
     }
 }
 
-/// Asks one question again and again, in a thread of its own.
-struct Questions {
-    answered: Arc<AtomicUsize>,
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<(), String>>,
-}
-
-impl Questions {
-    fn ask(server: SocketAddr, name: &'static str, expected: IpAddr) -> Self {
-        let answered = Arc::new(AtomicUsize::new(0));
-        let stop = Arc::new(AtomicBool::new(false));
-        let (count, stopped) = (answered.clone(), stop.clone());
-        let thread = std::thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                let answer = ask(server, name, "A").map_err(|error| error.to_string())?;
-                if answer.addresses != [expected] {
-                    return Err(format!("{name} was {}", answer.as_expected()));
-                }
-                count.fetch_add(1, Ordering::Relaxed);
-                std::thread::park_timeout(PACE);
-            }
-            Ok(())
-        });
-        Self { answered, stop, thread }
-    }
-
-    /// Waits until so many more have been answered; a wrong answer ends the wait, too.
-    fn wait_for(&self, more: usize) {
-        let before = self.answered.load(Ordering::Relaxed);
-        until("questions are answered", || {
-            let enough = self.answered.load(Ordering::Relaxed) >= before + more;
-            (enough || self.thread.is_finished()).then_some(())
-        });
-    }
-
-    fn all_were_answered(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let result = self.thread.join().expect("it does not panic");
-        result.expect("the last known names stay, whatever the engine does");
-    }
-}
-
 /// The names and addresses that follow from what the engine has.
 fn truth(engine: &FakeEngine) -> BTreeMap<String, Vec<String>> {
-    let (publisher, reader) = directory::new(1, Policy::default());
-    for change in engine.everything() {
-        publisher.apply(change);
-    }
-    let sets = reader.sets(None).into_iter().map(|set| {
+    let sets = perfect(engine).sets(None).into_iter().map(|set| {
         let member = |member: &netalias::model::Member| {
             format!("{:?} {} {}", member.v4, member.name, member.condition.as_str())
         };
@@ -455,6 +474,15 @@ fn truth(engine: &FakeEngine) -> BTreeMap<String, Vec<String>> {
         (format!("{}.{}", set.owner, set.place.name), members)
     });
     sets.collect()
+}
+
+/// What a perfect watcher would have.
+fn perfect(engine: &FakeEngine) -> Reader {
+    let (publisher, reader) = directory::new(1, Policy::default());
+    for change in engine.everything() {
+        publisher.apply(change);
+    }
+    reader
 }
 
 /// The same as the binary has it.
@@ -480,18 +508,7 @@ fn known(process: &Process) -> BTreeMap<String, Vec<String>> {
 fn only_allowed_requests(engine: &FakeEngine) {
     let requests = engine.requests();
     assert!(!requests.is_empty(), "it has asked something");
-    let wrong = requests.iter().find(|asked| {
-        let mut parts: Vec<&str> = asked.path.split('/').collect();
-        if parts.get(1).is_some_and(|part| part.starts_with("v1.")) {
-            parts.remove(1);
-        }
-        let fits = |path: &str| {
-            let pattern: Vec<&str> = path.split('/').collect();
-            let same = |(part, wanted): (&&str, &&str)| *wanted == "*" || part == wanted;
-            pattern.len() == parts.len() && parts.iter().zip(&pattern).all(same)
-        };
-        asked.method != "GET" || !PATHS.into_iter().any(fits)
-    });
+    let wrong = requests.iter().find(|asked| !is_needed(asked));
     assert_eq!(wrong, None, "only what the documentation asks a socket proxy to let through");
 }
 

@@ -1,8 +1,10 @@
 //! `netalias serve`: binds, follows the engines, answers, and stops when it is told to.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use crate::config::Config;
 use crate::directory::{self, Publisher, Reader};
 use crate::dns::forward::Forwarder;
 use crate::model::EngineUrl;
+use crate::source::docker::TlsFiles;
 use crate::status::Status;
 use crate::{dns, http, source};
 
@@ -23,9 +26,10 @@ pub(super) async fn run(args: ConfigArgs) -> anyhow::Result<bool> {
     let config = args.load()?;
     start_log(&config)?;
     let server = Server::start(&config, &config.docker).await?;
+    let tls = tls_files(|name| std::env::var_os(name));
     for engine in &server.status.engines {
         let publisher = server.publisher.clone();
-        tokio::spawn(source::docker::follow(engine.clone(), publisher));
+        tokio::spawn(source::docker::follow(engine.clone(), publisher, tls.clone()));
     }
     tracing::info!(
         dns = %joined(&server.dns),
@@ -37,6 +41,15 @@ pub(super) async fn run(args: ConfigArgs) -> anyhow::Result<bool> {
     server.keep_watch(args, config);
     server.until_told_to_stop().await?;
     Ok(true)
+}
+
+/// Engines on TCP are spoken to by TLS when the environment says so, as for the docker command.
+fn tls_files(variable: impl Fn(&str) -> Option<OsString>) -> Option<TlsFiles> {
+    let said = |name: &str| variable(name).filter(|value| !value.is_empty());
+    said("DOCKER_TLS_VERIFY")?;
+    let folder = said("DOCKER_CERT_PATH").map(PathBuf::from);
+    let own = || Some(PathBuf::from(said("HOME")?).join(".docker"));
+    folder.or_else(own).map(TlsFiles)
 }
 
 /// Logs each warning once, while it lasts.
@@ -157,4 +170,23 @@ pub(super) fn start_log(config: &Config) -> anyhow::Result<()> {
 
 pub(super) fn joined<T: ToString>(values: &[T]) -> String {
     values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_of_the_docker_command_asks_for_tls() {
+        let tls = |said: &[(&str, &str)]| {
+            tls_files(|name| said.iter().find(|(n, _)| *n == name).map(|(_, value)| value.into()))
+        };
+        let files = |path: &str| Some(TlsFiles(path.into()));
+        let (verify, home) = (("DOCKER_TLS_VERIFY", "1"), ("HOME", "/root"));
+        let path = ("DOCKER_CERT_PATH", "/certs");
+        assert_eq!(tls(&[verify, path, home]), files("/certs"));
+        assert_eq!(tls(&[verify, home]), files("/root/.docker"));
+        assert_eq!(tls(&[path, home]), None);
+        assert_eq!(tls(&[("DOCKER_TLS_VERIFY", ""), path]), None);
+    }
 }

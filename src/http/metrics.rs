@@ -1,6 +1,8 @@
 //! `GET /metrics`: counters and the directory's size as OpenMetrics text.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode as encode_text;
@@ -8,10 +10,10 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use super::Pages;
-use crate::status::{Counter, EngineStatus, Forwards, Link};
+use crate::status::{Counter, EngineStatus, Forwards, State};
 
 /// The page, read at the moment of the call.
 pub(super) fn encode(pages: Pages) -> Result<String, fmt::Error> {
@@ -33,9 +35,11 @@ impl fmt::Debug for Scrape {
 /// One counter of an engine: name, help, where it is.
 type EngineCounter = (&'static str, &'static str, fn(&EngineStatus) -> &Counter);
 
-const ENGINE_COUNTERS: [EngineCounter; 5] = [
+const ENGINE_COUNTERS: [EngineCounter; 7] = [
+    ("engine_attempts", "Attempts to reach the engine", |engine| &engine.attempts),
     ("engine_events", "Events read from the engine", |engine| &engine.events),
     ("engine_inspects", "Containers and networks inspected", |engine| &engine.inspects),
+    ("engine_resyncs", "Times that everything was looked at", |engine| &engine.resyncs),
     ("engine_lost_streams", "Event streams that ended or failed", |engine| &engine.lost_streams),
     ("engine_drift", "Changes that a list showed and no event told", |engine| &engine.drift),
     ("invalid_names", "Names that no DNS message can carry", |engine| &engine.invalid_names),
@@ -100,13 +104,7 @@ impl Collector for Scrape {
                 ConstCounter::new(counter(engine).get()).encode(family.encode_family(&label)?)?;
             }
         }
-        let help = "1 while the engine is listed completely and followed";
-        let mut family = encoder.encode_descriptor("engine_live", help, None, MetricType::Gauge)?;
-        for engine in &status.engines {
-            let label = [("engine", engine.url.as_str())];
-            let live = i64::from(engine.link() == Link::Live);
-            ConstGauge::new(live).encode(family.encode_family(&label)?)?;
-        }
+        encode_states(&status.engines, &mut encoder)?;
         let sets = directory.sets(None);
         let collisions = directory.warnings().iter().filter(|w| w.is_collision()).count();
         let endpoints: usize = sets.iter().map(|set| set.members.len()).sum();
@@ -120,4 +118,31 @@ impl Collector for Scrape {
         }
         Ok(())
     }
+}
+
+/// How each engine stands to us, and for how long what is answered may have been out of date.
+fn encode_states(
+    engines: &[Arc<EngineStatus>],
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Result<(), fmt::Error> {
+    let help = "1 for the state that the engine is in";
+    let mut family = encoder.encode_descriptor("engine_state", help, None, MetricType::Gauge)?;
+    for engine in engines {
+        let now = engine.link().state;
+        for state in State::ALL {
+            let labels = [("engine", engine.url.as_str()), ("state", state.as_str())];
+            let value = i64::from(state == now);
+            ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    let help = "Seconds since the names were last known to be right; 0 while live";
+    let unit = Unit::Seconds;
+    let mut family =
+        encoder.encode_descriptor("engine_staleness", help, Some(&unit), MetricType::Gauge)?;
+    for engine in engines {
+        let label = [("engine", engine.url.as_str())];
+        let stale = engine.link().staleness(Instant::now()).as_secs_f64();
+        ConstGauge::new(stale).encode(family.encode_family(&label)?)?;
+    }
+    Ok(())
 }

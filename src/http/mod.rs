@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::directory::Reader;
-use crate::status::{Link, Status};
+use crate::status::{State as EngineState, Status};
 
 /// Connections served at once; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 64;
@@ -85,19 +85,22 @@ async fn healthz(State(pages): State<Pages>) -> impl IntoResponse {
     }
 }
 
-/// 200 while what is answered is what the engines have now.
+/// 200 while what is answered is what the engines have now, or had a moment ago.
 async fn readyz(State(pages): State<Pages>) -> impl IntoResponse {
     let mut text = String::new();
     let mut ready = pages.directory.is_complete();
+    let now = Instant::now();
     for engine in &pages.status.engines {
-        let state = match engine.link() {
-            Link::Live => "live".to_owned(),
-            Link::Connecting => "connecting".to_owned(),
-            Link::Lost { since, why } => format!("lost {} s ago: {why}", since.elapsed().as_secs()),
-        };
-        ready &= engine.link() == Link::Live;
+        let link = engine.link();
+        ready &= link.is_ready(now);
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{}: {state}", engine.url);
+        let _ = write!(text, "{}: {}", engine.url, link.state.as_str());
+        if link.state != EngineState::Live {
+            let (time, stale) = (now.saturating_duration_since(link.since), link.staleness(now));
+            let (time, stale) = (time.as_secs(), stale.as_secs());
+            let _ = write!(text, " for {time} s, names last right {stale} s ago: {}", link.why);
+        }
+        text.push('\n');
     }
     let verdict = match (ready, pages.directory.is_complete()) {
         (true, _) => "ready\n",

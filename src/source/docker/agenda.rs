@@ -2,12 +2,20 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
+use std::time::Duration;
 
 use crate::model::{Change, ContainerId, NetworkId};
 
 /// Inspects under way at once: enough to hide the engine's latency, few enough not to crowd out
 /// its other clients.
 pub const MAX_IN_FLIGHT: usize = 16;
+
+/// So many looks at one target may follow each other without a pause.
+const AT_ONCE: u32 = 3;
+/// The pause before the next one; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// The longest one.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Something of the engine that can be looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,7 +34,9 @@ pub enum Target {
 pub struct Agenda {
     queue: VecDeque<Target>,
     marked: HashSet<Target>,
-    in_flight: HashSet<Target>,
+    /// What is being looked at, and how often in a row it was marked again meanwhile.
+    in_flight: HashMap<Target, u32>,
+    streaks: HashMap<Target, u32>,
     /// What the directory has from this engine.
     known: HashSet<Target>,
     /// What the last list still waits for.
@@ -52,7 +62,7 @@ impl Agenda {
     /// after it was made.
     pub fn list(&mut self, listed: impl IntoIterator<Item = (Target, u64)>) {
         self.fingerprints = listed.into_iter().collect();
-        let ours = self.known.iter().chain(&self.in_flight);
+        let ours = self.known.iter().chain(self.in_flight.keys());
         let all: HashSet<Target> = self.fingerprints.keys().chain(ours).cloned().collect();
         // Networks first: containers then find theirs known.
         let (networks, containers): (Vec<_>, Vec<_>) =
@@ -61,7 +71,7 @@ impl Agenda {
             self.mark(target);
         }
         self.awaited = all;
-        self.older.clone_from(&self.in_flight);
+        self.older = self.in_flight.keys().cloned().collect();
     }
 
     /// The same list again, later: only what it says otherwise is marked, and returned.
@@ -78,11 +88,6 @@ impl Agenda {
         marked
     }
 
-    /// A look has failed for good: the next comparison of lists marks the target again.
-    pub fn give_up(&mut self, target: &Target) {
-        self.fingerprints.remove(target);
-    }
-
     /// Everything that the last list waits for.
     pub fn awaited(&self) -> impl Iterator<Item = &Target> {
         self.awaited.iter()
@@ -94,11 +99,25 @@ impl Agenda {
         if self.in_flight.len() >= MAX_IN_FLIGHT {
             return None;
         }
-        let ready = self.queue.iter().position(|target| !self.in_flight.contains(target))?;
+        let ready = self.queue.iter().position(|target| !self.in_flight.contains_key(target))?;
         let target = self.queue.remove(ready)?;
         self.marked.remove(&target);
-        self.in_flight.insert(target.clone());
+        let streak = self.streaks.remove(&target).unwrap_or_default();
+        self.in_flight.insert(target.clone(), streak);
         Some(target)
+    }
+
+    /// How long the look at a target that is next has to wait: a container that has one event
+    /// after the other, and whose every inspect waits for its lock in the engine, is left in
+    /// peace a little. A start has three events in a row, and never waits.
+    #[must_use]
+    pub fn pause_before(&self, target: &Target) -> Duration {
+        match self.in_flight.get(target) {
+            Some(streak @ AT_ONCE..) => {
+                (FIRST_PAUSE * (1 << (streak - AT_ONCE).min(8))).min(LONGEST_PAUSE)
+            }
+            _ => Duration::ZERO,
+        }
     }
 
     /// The directory has this now.
@@ -122,7 +141,10 @@ impl Agenda {
 
     /// A look has ended. True when it was the last one that the list waited for.
     pub fn settle(&mut self, target: &Target) -> bool {
-        self.in_flight.remove(target);
+        let streak = self.in_flight.remove(target).unwrap_or_default();
+        if self.marked.contains(target) {
+            self.streaks.insert(target.clone(), streak.saturating_add(1));
+        }
         !self.older.remove(target) && self.awaited.remove(target) && self.awaited.is_empty()
     }
 
@@ -135,7 +157,8 @@ impl Agenda {
     /// The session has ended, and with it every look under way.
     pub fn forget_flights(&mut self) {
         self.older.clear();
-        for target in std::mem::take(&mut self.in_flight) {
+        self.streaks.clear();
+        for target in std::mem::take(&mut self.in_flight).into_keys() {
             self.mark(target);
         }
     }
@@ -182,6 +205,26 @@ mod tests {
         assert_eq!(agenda.next(), None, "one look at a time");
         agenda.settle(&target(1));
         assert_eq!(agenda.next(), Some(target(1)));
+    }
+
+    #[test]
+    fn looks_at_a_container_with_a_flood_of_events_become_rare_and_then_quick_again() {
+        let mut agenda = Agenda::default();
+        agenda.mark(target(1));
+        let mut look = |again: bool| {
+            let next = agenda.next().unwrap();
+            let pause = agenda.pause_before(&next);
+            if again {
+                agenda.mark(next.clone());
+            }
+            agenda.settle(&next);
+            pause.as_millis()
+        };
+        let pauses: Vec<u128> = (0..9).map(|n| look(n < 8)).collect();
+        assert_eq!(pauses, [0, 0, 0, 10, 20, 40, 80, 100, 100]);
+        agenda.mark(target(1));
+        let next = agenda.next().unwrap();
+        assert_eq!(agenda.pause_before(&next), Duration::ZERO);
     }
 
     #[test]

@@ -6,24 +6,33 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bollard::Docker;
 use bollard::errors::Error as ApiError;
 use bollard::query_parameters::{
-    EventsOptionsBuilder, InspectContainerOptions, InspectNetworkOptions, ListContainersOptions,
-    ListNetworksOptions,
+    EventsOptionsBuilder, InspectNetworkOptions, ListContainersOptions, ListNetworksOptions,
 };
-use futures_util::{Stream, StreamExt};
+use bollard::{API_DEFAULT_VERSION, Docker};
+use futures_util::{Stream, StreamExt, TryFutureExt};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+use tokio::time::timeout;
 
 use super::Target;
+use super::inspect::Inspected;
+use super::pulse::PING_LIMIT;
 use super::signals::Sent;
 use super::translate::{self, Seen, Translated};
+use super::transport::Transport;
 use crate::model::{Change, ContainerId, EngineUrl, NetworkId};
 
 /// How long one answer of the engine may take. Events have no such limit.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
-/// Events are asked for from this long ago, since the engine says "open" before it subscribes,
-/// and its clock may be a little behind ours.
-const SINCE_OVERLAP: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for a list, which may be long.
+const LIST_TIMEOUT: Duration = Duration::from_secs(15);
+/// Events are asked for from this long ago by the engine's clock: it says "open" before it
+/// subscribes, and tells its time in whole seconds.
+const OVERLAP: u64 = 2;
+/// The same by our clock, where the engine does not tell its own.
+const OUR_OVERLAP: u64 = 10;
 
 /// Why the engine cannot be followed now. All of them are retried.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +51,9 @@ pub enum EngineError {
     /// The engine closed the event stream.
     #[error("the engine closed the event stream")]
     StreamEnded,
+    /// Nothing that was asked has been answered.
+    #[error("the engine has not answered for {} s", .0.as_secs())]
+    NoAnswer(Duration),
     /// The lists show changes, and the stream has not told a single event: it may be half open.
     #[error("the event stream is silent while containers change")]
     StreamSilent,
@@ -58,38 +70,88 @@ pub enum EngineError {
     },
 }
 
-/// A connection that has answered once.
-pub(super) struct Engine(Docker);
-
-impl Engine {
-    pub(super) async fn connect(url: &EngineUrl) -> Result<Self, EngineError> {
-        let error = |source| EngineError::Connect { url: url.clone(), source };
-        let docker = Docker::connect_with_host(url.as_str()).map_err(error)?;
-        let docker = docker.with_timeout(REQUEST_TIMEOUT).negotiate_version().await;
-        Ok(Self(docker.map_err(error)?))
+impl EngineError {
+    /// Whether a new stream will most likely do: proxies close idle ones, and daemons restart.
+    pub(super) fn heals(&self) -> bool {
+        match self {
+            Self::StreamEnded => true,
+            Self::Stream(error) => {
+                !matches!(error, ApiError::JsonDataError { .. } | ApiError::JsonSerdeError { .. })
+            }
+            _ => false,
+        }
     }
 
-    pub(super) fn api_version(&self) -> impl fmt::Display {
-        self.0.client_version()
+    /// Whether the stream told everything up to its end.
+    pub(super) fn was_right_until_now(&self) -> bool {
+        matches!(self, Self::StreamEnded | Self::Stream(_))
+    }
+}
+
+/// An engine that has answered once.
+pub(super) struct Engine {
+    docker: Docker,
+    transport: Transport,
+    /// From when on events are asked for.
+    since: u64,
+}
+
+impl Engine {
+    pub(super) async fn connect(
+        url: &EngineUrl,
+        transport: Transport,
+    ) -> Result<Self, EngineError> {
+        let error = |source| EngineError::Connect { url: url.clone(), source };
+        let since = ping(&transport).await.map_err(error)?;
+        let carry = transport.clone();
+        let docker = Docker::connect_with_custom_transport(
+            move |request| carry.carry(request),
+            Some("http://docker"),
+            LIST_TIMEOUT.as_secs(),
+            API_DEFAULT_VERSION,
+        );
+        let negotiation = docker.map_err(error)?.negotiate_version();
+        let docker = timeout(REQUEST_TIMEOUT, negotiation).await;
+        let docker = docker.map_err(|_| error(ApiError::RequestTimeoutError))?.map_err(error)?;
+        Ok(Self { docker, transport, since })
+    }
+
+    pub(super) fn api_version(&self) -> impl fmt::Display + use<> {
+        self.docker.client_version()
+    }
+
+    /// Whether the engine answers.
+    pub(super) async fn is_alive(&self) -> bool {
+        ping(&self.transport).await.is_ok()
     }
 
     /// Hints from now on, and from a little before now.
-    pub(super) fn events(&self) -> impl Stream<Item = Result<Seen, EngineError>> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let since = now.saturating_sub(SINCE_OVERLAP).as_secs().to_string();
+    pub(super) fn events(&self) -> impl Stream<Item = Result<Seen, EngineError>> + Send + use<> {
+        let since = self.since.to_string();
         let filters = HashMap::from([("type", vec!["container", "network"])]);
         let options = EventsOptionsBuilder::default().since(&since).filters(&filters).build();
-        let events = self.0.events(Some(options));
+        let docker = self.docker.clone().with_timeout(REQUEST_TIMEOUT);
+        let events = async move { Ok(docker.events(Some(options))) };
+        let events = events.try_flatten_stream();
         events.map(|event| event.map(translate::event).map_err(EngineError::Stream))
+    }
+
+    /// Returns when the engine has opened the event stream.
+    pub(super) async fn is_open(&self) {
+        self.transport.stream_opened().await;
     }
 
     /// Every running container and every network, each with a number that is another one when what
     /// the list says of it is different.
     pub(super) async fn list(&self) -> Result<Vec<(Target, u64)>, EngineError> {
-        let networks = self.0.list_networks(None::<ListNetworksOptions>).await;
-        let containers = self.0.list_containers(None::<ListContainersOptions>).await;
-        let networks = networks.map_err(EngineError::List)?.into_iter();
-        let containers = containers.map_err(EngineError::List)?.into_iter();
+        let lists = async {
+            let networks = self.docker.list_networks(None::<ListNetworksOptions>).await?;
+            let containers = self.docker.list_containers(None::<ListContainersOptions>).await?;
+            Ok((networks.into_iter(), containers.into_iter()))
+        };
+        let lists =
+            timeout(LIST_TIMEOUT, lists).await.unwrap_or(Err(ApiError::RequestTimeoutError));
+        let (networks, containers) = lists.map_err(EngineError::List)?;
         // A network never changes.
         let network = |id: String| (Target::Network(NetworkId(id.into())), 0);
         let networks = networks.filter_map(|listed| listed.id.map(network));
@@ -105,8 +167,7 @@ impl Engine {
         id: &ContainerId,
         sent: &Sent,
     ) -> Result<Translated, EngineError> {
-        let inspect = self.0.inspect_container(&id.0, None::<InspectContainerOptions>).await;
-        match inspect {
+        match self.inspected(id).await {
             Ok(inspect) => Ok(translate::container(id, inspect, sent)),
             Err(source) if is_not_found(&source) => {
                 Ok(Translated { change: Change::ContainerGone(id.clone()), invalid: Vec::new() })
@@ -117,8 +178,24 @@ impl Engine {
         }
     }
 
+    /// Not by the client library: its type has the container's environment, and it logs the
+    /// whole answer.
+    async fn inspected(&self, id: &ContainerId) -> Result<Inspected, ApiError> {
+        let path = format!("/containers/{}/json", id.0);
+        let answer = self.transport.get(&path, REQUEST_TIMEOUT).await?;
+        if answer.status != 200 {
+            // What it says about it may quote the container.
+            let message = "no inspect".to_owned();
+            let status_code = answer.status;
+            return Err(ApiError::DockerResponseServerError { status_code, message });
+        }
+        Ok(serde_json::from_slice(answer.body())?)
+    }
+
     pub(super) async fn inspect_network(&self, id: &NetworkId) -> Result<Change, EngineError> {
-        match self.0.inspect_network(&id.0, None::<InspectNetworkOptions>).await {
+        let inspect = self.docker.inspect_network(&id.0, None::<InspectNetworkOptions>);
+        let inspect = timeout(REQUEST_TIMEOUT, inspect).await;
+        match inspect.unwrap_or(Err(ApiError::RequestTimeoutError)) {
             Ok(inspect) => Ok(translate::network(id, inspect)),
             Err(source) if is_not_found(&source) => Ok(Change::NetworkGone(id.clone())),
             Err(source) => {
@@ -126,6 +203,25 @@ impl Engine {
             }
         }
     }
+}
+
+/// Asks for a sign of life, and says from when on to ask for events: by the engine's clock, since
+/// that is the one its events have.
+async fn ping(transport: &Transport) -> Result<u64, ApiError> {
+    let pong = transport.get("/_ping", PING_LIMIT).await?;
+    if pong.status != 200 {
+        let message = "to GET /_ping".to_owned();
+        return Err(ApiError::DockerResponseServerError { status_code: pong.status, message });
+    }
+    let engines = pong.date.as_deref().and_then(http_date).map(|now| now.saturating_sub(OVERLAP));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    Ok(engines.unwrap_or(now.saturating_sub(OUR_OVERLAP)))
+}
+
+/// `Tue, 24 Nov 2026 11:51:05 GMT` in seconds since 1970.
+fn http_date(text: &str) -> Option<u64> {
+    let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
+    u64::try_from(date.unix_timestamp()).ok()
 }
 
 fn is_not_found(error: &ApiError) -> bool {
@@ -171,4 +267,15 @@ fn io_kind(error: &ApiError) -> Option<io::ErrorKind> {
         next = current.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_time_of_an_engine() {
+        assert_eq!(http_date("Tue, 24 Nov 2026 11:51:05 GMT"), Some(1_795_521_065));
+        assert_eq!(http_date("yesterday"), None);
+    }
 }

@@ -5,13 +5,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerState, ContainerSummary, EndpointSettings, EventMessage,
-    EventMessageTypeEnum, HealthStatusEnum, IpamConfig, NetworkInspect,
+    ContainerSummary, EndpointSettings, EventMessage, EventMessageTypeEnum, IpamConfig,
+    NetworkInspect,
 };
 
 use super::super::labels::Spoken;
 use super::super::names::NameList;
 use super::Target;
+use super::inspect::{Inspected, State};
 use super::signals::{self, Sent, told_to_stop};
 use crate::model::{
     Change, Condition, Container, ContainerId, Endpoint, Link, Name, NameSource, Network,
@@ -38,11 +39,7 @@ pub(super) enum Seen {
 
 /// Reads `GET /containers/ID/json`. Only `State.Running` says that it runs: after a crash of the
 /// daemon an exited container can still show an address.
-pub(super) fn container(
-    id: &ContainerId,
-    inspect: ContainerInspectResponse,
-    sent: &Sent,
-) -> Translated {
+pub(super) fn container(id: &ContainerId, inspect: Inspected, sent: &Sent) -> Translated {
     let gone = Translated { change: Change::ContainerGone(id.clone()), invalid: Vec::new() };
     let state = inspect.state.unwrap_or_default();
     let config = inspect.config.unwrap_or_default();
@@ -72,6 +69,7 @@ pub(super) fn container(
     };
     invalid.sort_unstable();
     invalid.dedup();
+    let exposed: Vec<String> = config.exposed_ports.unwrap_or_default().into_keys().collect();
     let container = Container {
         id: id.clone(),
         name: name.into(),
@@ -80,7 +78,7 @@ pub(super) fn container(
         condition: condition(&state, sent, config.stop_signal.as_deref()),
         labels: labels.answers,
         reach,
-        ports: labels.ports(&config.exposed_ports.unwrap_or_default()),
+        ports: labels.ports(&exposed),
     };
     Translated { change: Change::Container(container), invalid }
 }
@@ -185,18 +183,18 @@ fn changes_nothing(action: &str) -> bool {
     )
 }
 
-fn condition(state: &ContainerState, sent: &Sent, stop_signal: Option<&str>) -> Condition {
+fn condition(state: &State, sent: &Sent, stop_signal: Option<&str>) -> Condition {
     if told_to_stop(sent, stop_signal, state.started_at.as_deref().unwrap_or_default()) {
         return Condition::Draining;
     }
     if state.paused == Some(true) {
         return Condition::Paused;
     }
-    match state.health.as_ref().and_then(|health| health.status) {
-        Some(HealthStatusEnum::HEALTHY) => Condition::Healthy,
-        Some(HealthStatusEnum::STARTING) => Condition::Starting,
-        Some(HealthStatusEnum::UNHEALTHY) => Condition::Unhealthy,
-        Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) | None => Condition::Running,
+    match state.health.as_ref().and_then(|health| health.status.as_deref()) {
+        Some("healthy") => Condition::Healthy,
+        Some("starting") => Condition::Starting,
+        Some("unhealthy") => Condition::Unhealthy,
+        _ => Condition::Running,
     }
 }
 
@@ -328,7 +326,8 @@ mod tests {
             ports.collect::<Vec<_>>(),
             [(53, "udp", vec![]), (80, "tcp", vec!["http".to_owned()])]
         );
-        assert!(!format!("{container:?}").contains("secret"));
+        let kept: Inspected = serde_json::from_value(inspect()).unwrap();
+        assert!(!format!("{kept:?}{container:?}").contains("secret"), "not even read");
     }
 
     #[test]

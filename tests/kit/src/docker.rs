@@ -26,19 +26,31 @@ pub fn is_required() -> bool {
 pub struct Unavailable(pub String);
 
 /// A real engine, made ready for one suite.
-pub struct Docker(());
+pub struct Docker {
+    /// Where it is, if not where the docker command looks for it.
+    host: Option<String>,
+}
 
 impl Docker {
     /// An engine that answers, with the test image, and without what an aborted run left.
     pub fn ready() -> Result<Self, Unavailable> {
-        let version = output("docker", &["version", "--format", "{{.Server.Version}}"]);
+        Self { host: None }.made_ready()
+    }
+
+    /// The same for the engine at this URL.
+    pub fn at(url: &str) -> Result<Self, Unavailable> {
+        Self { host: Some(url.to_owned()) }.made_ready()
+    }
+
+    fn made_ready(self) -> Result<Self, Unavailable> {
+        let docker = self;
+        let version = docker.attempt(&["version", "--format", "{{.Server.Version}}"]);
         version.map_err(|why| Unavailable(format!("no Docker engine answers: {why}")))?;
-        let docker = Self(());
         docker.clean();
-        if output("docker", &["image", "inspect", IMAGE]).is_err() {
-            make_image().map_err(Unavailable)?;
+        if docker.attempt(&["image", "inspect", IMAGE]).is_err() {
+            docker.make_image().map_err(Unavailable)?;
         }
-        let works = output("docker", &["run", "--rm", "--label", label(), IMAGE, "true"]);
+        let works = docker.attempt(&["run", "--rm", "--label", label(), IMAGE, "true"]);
         works.map_err(|why| Unavailable(format!("{IMAGE} does not run: {why}")))?;
         Ok(docker)
     }
@@ -74,9 +86,8 @@ impl Docker {
     ///
     /// # Errors
     /// What the command says.
-    #[allow(clippy::unused_self)] // Whoever has a `Docker` has an engine that answers.
     pub fn attempt(&self, args: &[&str]) -> Result<String, String> {
-        output("docker", args)
+        self.output("docker", args)
     }
 
     /// A container with the test's label on a network, sleeping until it is stopped.
@@ -103,34 +114,37 @@ impl Docker {
             self.run(&["network", "rm", network]);
         }
     }
+
+    /// Imports the machine's static busybox as an image whose applets are on the path.
+    fn make_image(&self) -> Result<(), String> {
+        let script = format!(
+            "set -e; \
+             busybox=$(command -v busybox) || {{ echo 'install busybox-static'; exit 1; }}; \
+             root=$(mktemp -d); trap 'rm -rf $root' EXIT; mkdir -p $root/bin $root/tmp $root/etc; \
+             cp $busybox $root/bin/busybox; \
+             for applet in sh sleep true test httpd nslookup hostname; do \
+                 ln -s busybox $root/bin/$applet; \
+             done; tar -C $root -c . | docker import - {IMAGE}"
+        );
+        self.output("sh", &["-c", &script]).map(drop)
+    }
+
+    fn output(&self, program: &str, args: &[&str]) -> Result<String, String> {
+        let mut command = Command::new(program);
+        command.args(args).envs(self.host.iter().map(|host| ("DOCKER_HOST", host)));
+        let Output { status, stdout, stderr } =
+            command.output().map_err(|e| format!("{program}: {e}"))?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if status.success() {
+            Ok(text(&stdout))
+        } else {
+            Err(format!("{} {}", text(&stdout), text(&stderr)).trim().to_owned())
+        }
+    }
 }
 
 impl Drop for Docker {
     fn drop(&mut self) {
         self.clean();
-    }
-}
-
-/// Imports the machine's static busybox as an image whose applets are on the path.
-fn make_image() -> Result<(), String> {
-    let script = format!(
-        "set -e; busybox=$(command -v busybox) || {{ echo 'install busybox-static'; exit 1; }}; \
-         root=$(mktemp -d); trap 'rm -rf $root' EXIT; mkdir -p $root/bin $root/tmp $root/etc; \
-         cp $busybox $root/bin/busybox; \
-         for applet in sh sleep true test httpd nslookup hostname; do \
-             ln -s busybox $root/bin/$applet; \
-         done; tar -C $root -c . | docker import - {IMAGE}"
-    );
-    output("sh", &["-c", &script]).map(drop)
-}
-
-fn output(program: &str, args: &[&str]) -> Result<String, String> {
-    let Output { status, stdout, stderr } =
-        Command::new(program).args(args).output().map_err(|e| format!("{program}: {e}"))?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if status.success() {
-        Ok(text(&stdout))
-    } else {
-        Err(format!("{} {}", text(&stdout), text(&stderr)).trim().to_owned())
     }
 }

@@ -1,5 +1,5 @@
 //! What the tests share: the binary as a process, questions, scenario runs, the docker command,
-//! a fake engine.
+//! a fake engine, an engine of the test's own, a proxy that spoils what passes.
 
 mod ask;
 mod docker;
@@ -7,9 +7,13 @@ mod fake_engine;
 mod fake_secure;
 mod fake_upstream;
 mod folder;
+mod own_engine;
 mod process;
+mod proxy;
+mod questions;
 mod scenario;
 mod wait;
+mod witness;
 
 pub use ask::{Answer, ask, ask_from, spread};
 pub use docker::{Docker, IMAGE, Unavailable, is_required, label};
@@ -19,6 +23,10 @@ pub use fake_upstream::{
     Act, FakeUpstream, Seen, a_record, cname_record, soa_record, with_address,
 };
 pub use folder::Folder;
+pub use own_engine::{OwnEngine, signal};
 pub use process::{Process, kernel_port};
+pub use proxy::{Fault, Proxy, is_needed};
+pub use questions::Questions;
 pub use scenario::{CarriesOut, Core, OnEngine, Subject, Wire, check, on_loopback};
 pub use wait::{PATIENCE, until, within};
+pub use witness::{Owners, Witness};

@@ -1,0 +1,285 @@
+//! One session with an engine after the other: from its event stream's beginning to its end.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::OptionFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::drift::Drift;
+use super::engine::Engine;
+use super::herald::Herald;
+use super::look::{Looked, look_at};
+use super::pulse::{BEAT, COMPARE, Doubt, Pulse, Purpose};
+use super::reader::{Inbox, Reader};
+use super::signals::{Sent, Signals};
+use super::transport::Transport;
+use super::{Agenda, EngineError, Target};
+use crate::directory::Publisher;
+use crate::model::Change;
+use crate::status::EngineStatus;
+
+/// An engine that has not opened the stream within this time may do so with the first event only,
+/// as some proxies do; listing goes on, and later lists find what was missed between.
+const OPENING: Duration = Duration::from_secs(2);
+
+/// What outlives a session.
+pub(super) struct Watcher {
+    publisher: Publisher,
+    status: Arc<EngineStatus>,
+    herald: Herald,
+    agenda: Agenda,
+    signals: Signals,
+    drift: Drift,
+    pulse: Pulse,
+    last_event: Instant,
+    /// When the list was asked for that what is awaited comes from.
+    listed: Instant,
+    /// When what is known was last seen to be what the engine has.
+    right: Instant,
+    /// Everything must be looked at before this is known to be right.
+    unsure: bool,
+    /// What could not be looked at; it is tried again with each list.
+    unseen: HashSet<Target>,
+    /// Whether the first complete list has been reported.
+    complete: bool,
+}
+
+impl Watcher {
+    pub(super) fn new(status: Arc<EngineStatus>, publisher: Publisher) -> Self {
+        let now = Instant::now();
+        Self {
+            publisher,
+            herald: Herald::new(status.clone()),
+            status,
+            agenda: Agenda::default(),
+            signals: Signals::default(),
+            drift: Drift::default(),
+            pulse: Pulse::new(now),
+            last_event: now,
+            listed: now,
+            right: now,
+            unsure: true,
+            unseen: HashSet::new(),
+            complete: false,
+        }
+    }
+
+    /// Follows the engine for as long as that goes.
+    pub(super) async fn attempt(&mut self, transport: io::Result<Transport>) {
+        self.status.attempts.increment();
+        self.herald.subscribing();
+        let Err(error) = self.session(transport).await;
+        self.status.lost_streams.increment();
+        let right = if error.was_right_until_now() { Instant::now() } else { self.right };
+        self.herald.disconnected(&error, right);
+    }
+
+    async fn session(
+        &mut self,
+        transport: io::Result<Transport>,
+    ) -> Result<Infallible, EngineError> {
+        let url = self.status.url.clone();
+        let unusable = |error: io::Error| EngineError::Connect { url, source: error.into() };
+        let engine = Engine::connect(&self.status.url, transport.map_err(unusable)?).await?;
+        let reader = Reader::start(engine.events());
+        self.subscribed(&engine, &reader).await?;
+        let publisher = self.publisher.clone();
+        let mut inspects = FuturesUnordered::new();
+        let mut listing = std::pin::pin!(OptionFuture::from(None));
+        let mut ping = std::pin::pin!(OptionFuture::from(None));
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let now = Instant::now();
+            if self.pulse.list_due(now, self.agenda.is_settled(), !self.unsure).is_some() {
+                listing.set(Some(engine.list()).into());
+            }
+            if self.pulse.ping_due(now) {
+                ping.set(Some(engine.is_alive()).into());
+            }
+            while let Some(target) = self.agenda.next() {
+                let sent = match &target {
+                    Target::Container(id) => self.signals.of(id),
+                    Target::Network(_) => Sent::new(),
+                };
+                let pause = self.agenda.pause_before(&target);
+                inspects.push(look_at(&engine, target, sent, pause, &publisher));
+            }
+            tokio::select! {
+                // Time and events first: a flood of looks must not hide that the engine is silent.
+                biased;
+                _ = beat.tick() => self.beat()?,
+                inbox = reader.take() => self.hear(inbox)?,
+                Some(alive) = &mut ping => {
+                    ping.set(None.into());
+                    if !self.is_answered(alive) {
+                        // It may wait for a connection that is dead.
+                        listing.set(None.into());
+                    }
+                }
+                Some(list) = &mut listing => {
+                    listing.set(None.into());
+                    self.compare_or_resync(list?);
+                }
+                Some((target, looked)) = inspects.next() => self.settle(&target, looked),
+            }
+        }
+    }
+
+    /// The engine has been asked for its events: waits until it says that they will come.
+    async fn subscribed(&mut self, engine: &Engine, reader: &Reader) -> Result<(), EngineError> {
+        self.agenda.forget_flights();
+        self.drift = Drift::default();
+        self.unsure = true;
+        tokio::select! {
+            biased;
+            () = engine.is_open() => {}
+            inbox = reader.take() => self.hear(inbox)?,
+            () = tokio::time::sleep(OPENING) => {}
+        }
+        self.herald.listing(engine.api_version());
+        self.last_event = Instant::now();
+        self.pulse = Pulse::new(Instant::now());
+        Ok(())
+    }
+
+    /// Takes in what the reader has read.
+    fn hear(&mut self, inbox: Inbox) -> Result<(), EngineError> {
+        self.status.events.add(inbox.events);
+        self.last_event = inbox.newest.unwrap_or(self.last_event);
+        for ((id, signal), at) in inbox.signals {
+            self.signals.note(&id, signal, at);
+        }
+        for target in inbox.targets {
+            self.drift.hinted(&target);
+            self.agenda.mark(target);
+        }
+        if inbox.everything {
+            self.pulse.want_resync();
+        }
+        inbox.end.map_or(Ok(()), Err)
+    }
+
+    /// A second has passed: says so if the engine is too silent, or its event stream.
+    fn beat(&mut self) -> Result<(), EngineError> {
+        let now = Instant::now();
+        match self.pulse.beat(now) {
+            Some(Doubt::Gap(stood)) => {
+                self.doubt(&format!("this process stood still for {} s", stood.as_secs()));
+            }
+            Some(Doubt::SlowList) => self.doubt("lists do not come"),
+            Some(Doubt::NoAnswer) | None => {}
+        }
+        if let Some(silence) = self.pulse.too_silent(now) {
+            return Err(EngineError::NoAnswer(silence));
+        }
+        let late = self.drift.late(now);
+        if late == 0 {
+            return Ok(());
+        }
+        self.status.drift.add(u64::try_from(late).unwrap_or(u64::MAX));
+        if now.duration_since(self.last_event) > COMPARE {
+            return Err(EngineError::StreamSilent);
+        }
+        self.doubt("changes were not told by events");
+        self.pulse.want_resync();
+        Ok(())
+    }
+
+    /// Something speaks against what is known: only looking at everything can settle it.
+    fn doubt(&mut self, why: &str) {
+        self.unsure = true;
+        self.herald.doubt(why, self.right);
+    }
+
+    fn is_answered(&mut self, alive: bool) -> bool {
+        if self.pulse.pinged(Instant::now(), alive).is_some() {
+            self.doubt("the engine does not answer");
+        }
+        alive
+    }
+
+    fn compare_or_resync(&mut self, list: Vec<(Target, u64)>) {
+        let Some((purpose, asked)) = self.pulse.listed(Instant::now()) else { return };
+        if purpose == Purpose::Compare {
+            let marked = self.agenda.compare(list);
+            if marked.is_empty() && self.unseen.is_empty() {
+                self.right = asked;
+            }
+            self.drift.listed(marked);
+            self.unseen.iter().for_each(|target| self.agenda.mark(target.clone()));
+            return;
+        }
+        self.status.resyncs.increment();
+        self.listed = asked;
+        self.unseen.clear();
+        self.agenda.list(list);
+        if self.herald.is_live() {
+            self.drift.listed(self.agenda.awaited().cloned());
+        }
+        if self.agenda.is_settled() {
+            self.everything_is_seen();
+        }
+    }
+
+    fn settle(&mut self, target: &Target, looked: Result<Looked, EngineError>) {
+        self.status.inspects.increment();
+        match looked {
+            Ok(looked) => {
+                self.unseen.remove(target);
+                self.publish(target, looked);
+            }
+            Err(error) => {
+                tracing::debug!(%target, %error, "left as it was for a while");
+                self.unseen.insert(target.clone());
+                self.herald.doubt(&error.to_string(), self.right);
+            }
+        }
+        if self.agenda.settle(target) {
+            self.everything_is_seen();
+        } else {
+            self.live_if_sure();
+        }
+    }
+
+    fn publish(&mut self, target: &Target, Looked { networks, change, invalid }: Looked) {
+        for name in invalid {
+            if self.agenda.complain_about(target, &name) {
+                tracing::warn!(container = %target, name, "not a valid name or label, left out");
+                self.status.invalid_names.increment();
+            }
+        }
+        for change in networks.into_iter().chain([change]) {
+            self.agenda.learn(&change);
+            if let Change::ContainerGone(id) = &change {
+                self.signals.forget(id);
+            }
+            let changed = self.publisher.apply(change);
+            self.drift.looked_at(target, changed, Instant::now());
+        }
+    }
+
+    /// Everything on the last list has been looked at.
+    fn everything_is_seen(&mut self) {
+        self.unsure = false;
+        self.right = self.listed;
+        self.live_if_sure();
+    }
+
+    fn live_if_sure(&mut self) {
+        if self.unsure || !self.unseen.is_empty() {
+            return;
+        }
+        self.herald.live();
+        if !self.complete {
+            self.complete = true;
+            self.publisher.source_is_complete();
+        }
+    }
+}
