@@ -81,6 +81,18 @@ fn the_differences_from_docker_are_the_rules_of_the_comparison() {
 }
 
 #[test]
+fn the_clients_tried_are_those_of_the_matrix() {
+    let source = include_str!("matrix/clients.rs");
+    let clients: Vec<&str> =
+        source.split("client(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(clients.len() >= 9, "{clients:?}");
+    let table = README.split("| program | ").nth(1).and_then(|rest| rest.split("\n\n").next());
+    let rows = table.expect("a table").lines().skip(2);
+    let told: Vec<&str> = rows.filter_map(|row| row.split(['|', ',']).nth(1)).collect();
+    assert_eq!(told.iter().map(|row| row.trim()).collect::<Vec<_>>(), clients);
+}
+
+#[test]
 fn every_file_and_link_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let targets = README.split("](").skip(1).filter_map(|rest| rest.split(')').next());

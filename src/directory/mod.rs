@@ -400,7 +400,7 @@ impl Reader {
         if self.networks_named(name, view).is_some() {
             return (Zone::Network(name.clone()), Found::Apex);
         }
-        let single = name.label_starts().nth(1).is_none();
+        let single = name.is_single_label();
         (if single { Zone::Root } else { Zone::Foreign }, Found::Nothing)
     }
 

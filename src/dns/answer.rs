@@ -59,7 +59,7 @@ pub(super) fn answer(query: &Query, mut asker: Asker, wish: Wish, service: &Serv
     if matches!(query.query_type(), WireType::AXFR | WireType::IXFR) {
         return refused(not_supported("zones are not transferred"), service);
     }
-    // The root is nobody's here.
+    // Labels that no name of ours can have.
     let Ok(mut name) = model::Name::from_labels(query.name().iter()) else {
         return refused(ExtendedError::because(&Reason::NotOurs), service);
     };

@@ -88,6 +88,12 @@ impl Name {
         (aligned && self.0[at..] == suffix.0[..]).then(|| &self.0[..at])
     }
 
+    /// Whether it is one label: a bare host name or a top-level domain. The root has none.
+    #[must_use]
+    pub fn is_single_label(&self) -> bool {
+        self.label_starts().take(2).count() == 1
+    }
+
     /// Where each label begins.
     pub fn label_starts(&self) -> impl Iterator<Item = usize> + '_ {
         let mut next = 0;

@@ -82,7 +82,7 @@ pub fn outside<'a>(name: &Name, forward: &'a Forward) -> Outside<'a> {
     if let Some(special) = special(name) {
         return Outside::Special(special);
     }
-    let single = name.label_starts().nth(1).is_none();
+    let single = name.is_single_label();
     if single && !forward.single_labels { Outside::SingleLabel } else { Outside::Leaves(None) }
 }
 
@@ -178,6 +178,11 @@ mod tests {
         ] {
             assert_eq!(decided(name, &Forward::default()), "leaves", "{name}");
         }
+    }
+
+    #[test]
+    fn the_root_is_no_single_label() {
+        assert_eq!(outside(&Name::root(), &Forward::default()), Outside::Leaves(None));
     }
 
     #[test]

@@ -118,6 +118,19 @@ fn a_single_label_leaves_only_when_asked_to() {
     assert_eq!(setup.a("here."), good("127.213.1.2"), "what is ours stays ours");
 }
 
+/// It was denied, as a single label that nobody has; stubs that validate ask for its keys.
+#[test]
+fn the_root_exists() {
+    let upstream = FakeUpstream::answering([192, 0, 2, 1]);
+    let forwarding = to(&[&upstream]);
+    let alone = setup("enabled = false");
+    for qtype in [RecordType::NS, RecordType::SOA, RecordType::DNSKEY] {
+        assert_eq!(forwarding.ask(".", qtype).metadata.response_code, ResponseCode::NoError);
+        assert_eq!(alone.ask(".", qtype).metadata.response_code, ResponseCode::Refused);
+    }
+    assert_eq!(upstream.seen().len(), 3, "it is passed on");
+}
+
 #[test]
 fn zone_transfers_and_other_meta_types_stay_here() {
     let upstream = FakeUpstream::answering([192, 0, 2, 1]);
