@@ -12,10 +12,11 @@ mod backoff;
 mod drift;
 mod engine;
 mod signals;
-mod translate;
+pub mod translate;
 
 pub use agenda::{Agenda, MAX_IN_FLIGHT, Target};
 pub use engine::EngineError;
+pub use signals::Sent;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ use crate::status::EngineStatus;
 use backoff::Backoff;
 use drift::Drift;
 use engine::Engine;
-use signals::{Sent, Signals};
+use signals::Signals;
 use translate::{Seen, Translated};
 
 /// Everything is looked at again this often, in case an event never came.
