@@ -329,10 +329,6 @@ impl Config {
     /// The configuration as a file that would give it.
     #[must_use]
     pub fn to_toml(&self) -> String {
-        fn list<T: Display>(values: &[T]) -> String {
-            let quoted: Vec<String> = values.iter().map(|value| format!("\"{value}\"")).collect();
-            format!("[{}]", quoted.join(", "))
-        }
         let lines = [
             format!("listen = {}", list(&self.listen)),
             format!("http   = \"{}\"", self.http),
@@ -344,21 +340,21 @@ impl Config {
             format!("answers = \"{}\"", self.selection.answers),
             format!("ttl    = {}", self.selection.ttl),
             format!("health = \"{}\"", self.selection.health),
-            format!("scope  = \"{}\"", self.scope),
+            format!("scope  = {}", quoted(&self.scope)),
             format!("allow  = {}", list(&self.allow.ranges().collect::<Vec<_>>())),
             format!("log    = \"{}\"", self.log.as_str()),
         ];
         let host = (!self.host_address.is_empty())
             .then(|| format!("host_address = {}", list(&self.host_address)));
-        let hosts = self.hosts.iter().map(|path| format!("hosts  = \"{}\"", path.display()));
+        let hosts = self.hosts.iter().map(|path| format!("hosts  = {}", quoted(path.display())));
         let records = self.record.iter().map(record_table);
         let names = self.name.iter();
-        let names = names.map(|n| selection::table("name", &n.name.to_string(), n.selection));
+        let names = names.map(|n| selection::table("name", &quoted(&n.name), n.selection));
         let plain = self.domain.iter().all(|domain| domain.selection == Overrides::default());
         let names_alone: Vec<&Name> = self.domain.iter().map(|domain| &domain.name).collect();
         let domain_list = plain.then(|| format!("domain = {}", list(&names_alone)));
         let domains = self.domain.iter().filter(|_| !plain);
-        let domains = domains.map(|d| selection::table("domain", &d.name.to_string(), d.selection));
+        let domains = domains.map(|d| selection::table("domain", &quoted(&d.name), d.selection));
         let forward = std::iter::once(forward::table(&self.forward));
         let records = domains.chain(names).chain(records).chain(forward);
         lines
@@ -382,8 +378,18 @@ fn record_table(record: &StaticRecord) -> String {
     };
     let name = format!("{}{}", if record.wildcard { "*." } else { "" }, record.owner);
     let ttl = record.ttl.map(|ttl| format!("\nttl = {ttl}")).unwrap_or_default();
-    // Debug's escapes are TOML's, too, for what a name or text can hold.
-    format!("\n[[record]]\nname = {name:?}\ntype = \"{kind}\"\nvalue = {value:?}{ttl}")
+    let (name, value) = (quoted(name), quoted(value));
+    format!("\n[[record]]\nname = {name}\ntype = \"{kind}\"\nvalue = {value}{ttl}")
+}
+
+/// A text as TOML writes it, whatever is in it.
+fn quoted(text: impl Display) -> String {
+    toml::Value::from(text.to_string()).to_string()
+}
+
+fn list<T: Display>(texts: &[T]) -> String {
+    let texts: Vec<String> = texts.iter().map(quoted).collect();
+    format!("[{}]", texts.join(", "))
 }
 
 impl Settings {
@@ -488,6 +494,18 @@ mod tests {
         assert_eq!((config.domain.len(), config.name.len(), config.record.len()), (1, 1, 2));
         assert_eq!(config.forward.domains.len(), 1);
         assert!(config.policy(None, None).is_ok());
+    }
+
+    /// Found by mutants: a path was put between quotes as it is, and a text as Rust writes it.
+    #[test]
+    fn what_check_prints_is_toml_whatever_is_quoted() {
+        let text = "hosts = 'a\"b\\c'\n[[record]]\nname = \"t\"\ntype = \"TXT\"\n\
+                    value = \"\\u0000 \\u007f \\u200b\"\n[forward]\nca = 'a\"b'\n";
+        let read = |text| {
+            Config::new(Settings::default(), Settings::from_toml("any", text).unwrap(), None)
+        };
+        let config = read(text).unwrap();
+        assert_eq!(read(&config.to_toml()).unwrap(), config);
     }
 
     #[test]

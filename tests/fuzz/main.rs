@@ -4,6 +4,8 @@
 #![allow(clippy::expect_used)] // A test that cannot go on ends.
 
 mod mutate;
+// The fuzz package exports them.
+#[allow(unreachable_pub)]
 mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
