@@ -7,7 +7,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::{ConfigError, list, quoted, texts};
+use super::written::{self, list, quoted};
+use super::{ConfigError, texts};
 use crate::model::{Forward, ForwardDomain, Name, RESOLV_CONF, Upstream, is_listening};
 
 /// What was said about forwarding, in the flag or in the file.
@@ -110,7 +111,7 @@ pub(super) fn table(forward: &Forward) -> String {
         let _ = write!(text, "\nca = {}", quoted(ca.display()));
     }
     for domain in domains {
-        let (name, servers) = (quoted(&domain.name), list(&domain.servers));
+        let (name, servers) = (quoted(written::name(&domain.name)), list(&domain.servers));
         let _ = write!(text, "\n\n[[forward.domain]]\nname = {name}\nservers = {servers}");
     }
     text
