@@ -342,7 +342,7 @@ impl Config {
             format!("answers = \"{}\"", self.selection.answers),
             format!("ttl    = {}", self.selection.ttl),
             format!("health = \"{}\"", self.selection.health),
-            format!("scope  = {}", quoted(&self.scope)),
+            format!("scope  = {}", quoted(written::scope(&self.scope))),
             format!("allow  = {}", list(&self.allow.ranges().collect::<Vec<_>>())),
             format!("log    = \"{}\"", self.log.as_str()),
         ];

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::net::IpAddr;
 
-use crate::model::{Name, StaticData, StaticRecord};
+use crate::model::{Name, Scope, StaticData, StaticRecord};
 
 /// A text as TOML writes it, whatever is in it.
 pub(super) fn quoted(text: impl Display) -> String {
@@ -21,6 +21,14 @@ pub(super) fn list<T: Display>(texts: &[T]) -> String {
 pub(super) fn name(name: &Name) -> String {
     let labels: Vec<_> = name.labels().map(String::from_utf8_lossy).collect();
     labels.join(".")
+}
+
+/// A scope, whose networks are names.
+pub(super) fn scope(scope: &Scope) -> String {
+    match scope {
+        Scope::Networks(names) => names.iter().map(name).collect::<Vec<_>>().join(","),
+        word => word.to_string(),
+    }
 }
 
 /// A record's own table.
@@ -65,6 +73,7 @@ mod tests {
     fn a_name_beyond_ascii_comes_back() {
         comes_back("domain = ['b\u{fc}ro.internal', 'a\\b']");
         comes_back("[[record]]\nname = '\u{fc}'\ntype = 'CNAME'\nvalue = 'b\u{fc}ro'");
+        comes_back("scope = 'b\u{fc}ro,shop'");
         comes_back("[[domain]]\nname = '\u{fc}'\nttl = 1");
         comes_back("[[forward.domain]]\nname = '\u{fc}'\nservers = ['10.0.0.1']");
     }

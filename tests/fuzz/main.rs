@@ -16,7 +16,7 @@ use fastrand::Rng;
 use mutate::mutant;
 
 /// Mutants of each target, unless more are wanted.
-const MUTATIONS: usize = 10_000;
+const MUTATIONS: usize = 5_000;
 
 /// A run: the seed and the number of mutants.
 fn wanted() -> (u64, usize) {
