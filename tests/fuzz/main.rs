@@ -51,7 +51,9 @@ fn run(target: &str) {
         let outcome = catch_unwind(AssertUnwindSafe(|| body(octets)));
         assert!(outcome.is_ok(), "{}", told(octets));
     };
-    corpus.iter().for_each(|octets| one(octets));
+    for octets in &corpus {
+        one(octets);
+    }
     for _ in 0..many {
         let parents = [(); 2].map(|()| &corpus[chance.usize(..corpus.len())]);
         one(&mutant(&mut chance, parents[0], parents[1]));

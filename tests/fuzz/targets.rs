@@ -182,7 +182,7 @@ pub fn event_json(octets: &[u8]) {
             assert!(*seen == *id || attribute.as_deref() == Some(&*seen), "{seen} of {id}");
         }
         Seen::Target(Target::Network(NetworkId(seen))) | Seen::Signal(ContainerId(seen), ..) => {
-            assert_eq!(*seen, *id)
+            assert_eq!(*seen, *id);
         }
         Seen::Everything | Seen::Nothing => {}
     }
