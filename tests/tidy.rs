@@ -179,7 +179,7 @@ fn nothing_is_left_for_later() {
 
 #[test]
 fn every_dependency_is_justified() {
-    for manifest in ["Cargo.toml", "bench/Cargo.toml", "tests/kit/Cargo.toml"] {
+    for manifest in ["Cargo.toml", "bench/Cargo.toml", "fuzz/Cargo.toml", "tests/kit/Cargo.toml"] {
         let text = fs::read_to_string(root().join(manifest)).expect(manifest);
         let mut justified = false;
         let mut in_dependencies = false;
@@ -248,7 +248,7 @@ fn dependencies() -> Vec<String> {
 /// Every Rust file of ours, with its path from the root.
 fn sources() -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for folder in ["src", "tests", "bench"] {
+    for folder in ["src", "tests", "bench", "fuzz/src", "fuzz/fuzz_targets"] {
         collect(&root().join(folder), &mut found);
     }
     assert!(found.len() > 20, "the sources are found");

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use super::written::{self, list, quoted};
 use super::{ConfigError, texts};
 use crate::model::{Forward, ForwardDomain, Name, RESOLV_CONF, Upstream, is_listening};
 
@@ -98,24 +99,20 @@ pub(super) fn forward(
 
 /// The table as `check` prints it.
 pub(super) fn table(forward: &Forward) -> String {
-    let list = |servers: &[Upstream]| {
-        let quoted: Vec<String> = servers.iter().map(|server| format!("\"{server}\"")).collect();
-        quoted.join(", ")
-    };
     let servers = list(forward.servers.as_deref().unwrap_or_default());
     let Forward { enabled, resolv_conf, single_labels, domains, .. } = forward;
     let mut text = format!(
-        "\n[forward]\nenabled = {enabled}\nservers = [{servers}]\nresolv_conf = \"{}\"\n\
+        "\n[forward]\nenabled = {enabled}\nservers = {servers}\nresolv_conf = {}\n\
          single_labels = {single_labels}",
-        resolv_conf.display()
+        quoted(resolv_conf.display())
     );
     // Writing to a text cannot fail.
     if let Some(ca) = &forward.ca {
-        let _ = write!(text, "\nca = \"{}\"", ca.display());
+        let _ = write!(text, "\nca = {}", quoted(ca.display()));
     }
     for domain in domains {
-        let (name, servers) = (domain.name.to_string(), list(&domain.servers));
-        let _ = write!(text, "\n\n[[forward.domain]]\nname = {name:?}\nservers = [{servers}]");
+        let (name, servers) = (quoted(written::name(&domain.name)), list(&domain.servers));
+        let _ = write!(text, "\n\n[[forward.domain]]\nname = {name}\nservers = {servers}");
     }
     text
 }

@@ -6,6 +6,7 @@ mod forward;
 mod log_level;
 mod records;
 mod selection;
+mod written;
 
 pub use forward::{ForwardDomainSetting, ForwardSetting};
 pub use log_level::LogLevel;
@@ -22,12 +23,13 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::model::{
     Access, Answers, ContainerId, Domains, EngineUrl, Forward, Health, Name, NameError, Order,
-    Overrides, Pattern, Policy, Range, Rules, Scope, Selection, StaticData, StaticError,
-    StaticNames, StaticRecord, StaticSet, Upstream, UrlError,
+    Overrides, Pattern, Policy, Range, Rules, Scope, Selection, StaticError, StaticNames,
+    StaticRecord, StaticSet, Upstream, UrlError,
 };
 use forward::{FORWARD_DOMAIN_KEYS, FORWARD_KEYS};
 use records::RECORD_KEYS;
 use selection::SELECTION_KEYS;
+use written::{list, quoted, record_table};
 
 /// What would be in force: every value is set, and valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -329,10 +331,6 @@ impl Config {
     /// The configuration as a file that would give it.
     #[must_use]
     pub fn to_toml(&self) -> String {
-        fn list<T: Display>(values: &[T]) -> String {
-            let quoted: Vec<String> = values.iter().map(|value| format!("\"{value}\"")).collect();
-            format!("[{}]", quoted.join(", "))
-        }
         let lines = [
             format!("listen = {}", list(&self.listen)),
             format!("http   = \"{}\"", self.http),
@@ -344,21 +342,22 @@ impl Config {
             format!("answers = \"{}\"", self.selection.answers),
             format!("ttl    = {}", self.selection.ttl),
             format!("health = \"{}\"", self.selection.health),
-            format!("scope  = \"{}\"", self.scope),
+            format!("scope  = {}", quoted(written::scope(&self.scope))),
             format!("allow  = {}", list(&self.allow.ranges().collect::<Vec<_>>())),
             format!("log    = \"{}\"", self.log.as_str()),
         ];
         let host = (!self.host_address.is_empty())
             .then(|| format!("host_address = {}", list(&self.host_address)));
-        let hosts = self.hosts.iter().map(|path| format!("hosts  = \"{}\"", path.display()));
+        let hosts = self.hosts.iter().map(|path| format!("hosts  = {}", quoted(path.display())));
         let records = self.record.iter().map(record_table);
         let names = self.name.iter();
-        let names = names.map(|n| selection::table("name", &n.name.to_string(), n.selection));
+        let names = names.map(|n| selection::table("name", &quoted(&n.name), n.selection));
         let plain = self.domain.iter().all(|domain| domain.selection == Overrides::default());
-        let names_alone: Vec<&Name> = self.domain.iter().map(|domain| &domain.name).collect();
+        let names_alone: Vec<String> = self.domain.iter().map(|d| written::name(&d.name)).collect();
         let domain_list = plain.then(|| format!("domain = {}", list(&names_alone)));
         let domains = self.domain.iter().filter(|_| !plain);
-        let domains = domains.map(|d| selection::table("domain", &d.name.to_string(), d.selection));
+        let domains = domains
+            .map(|d| selection::table("domain", &quoted(written::name(&d.name)), d.selection));
         let forward = std::iter::once(forward::table(&self.forward));
         let records = domains.chain(names).chain(records).chain(forward);
         lines
@@ -371,19 +370,6 @@ impl Config {
             .join("\n")
             + "\n"
     }
-}
-
-fn record_table(record: &StaticRecord) -> String {
-    let (kind, value) = match &record.data {
-        StaticData::Address(address @ IpAddr::V4(_)) => ("A", address.to_string()),
-        StaticData::Address(address @ IpAddr::V6(_)) => ("AAAA", address.to_string()),
-        StaticData::Cname(target) => ("CNAME", target.to_string()),
-        StaticData::Txt(text) => ("TXT", text.clone()),
-    };
-    let name = format!("{}{}", if record.wildcard { "*." } else { "" }, record.owner);
-    let ttl = record.ttl.map(|ttl| format!("\nttl = {ttl}")).unwrap_or_default();
-    // Debug's escapes are TOML's, too, for what a name or text can hold.
-    format!("\n[[record]]\nname = {name:?}\ntype = \"{kind}\"\nvalue = {value:?}{ttl}")
 }
 
 impl Settings {

@@ -120,7 +120,7 @@ impl FromStr for DomainSetting {
     }
 }
 
-/// The keys of a table as `check` prints them.
+/// The keys of a table as `check` prints them; `name` is quoted.
 pub(super) fn table(kind: &str, name: &str, selection: Overrides) -> String {
     let text =
         |key: &str, value: Option<String>| value.map(|value| format!("\n{key} = \"{value}\""));
@@ -131,5 +131,5 @@ pub(super) fn table(kind: &str, name: &str, selection: Overrides) -> String {
         text("health", selection.health.map(|health| health.to_string())),
     ];
     let keys: String = keys.into_iter().flatten().collect();
-    format!("\n[[{kind}]]\nname = {name:?}{keys}")
+    format!("\n[[{kind}]]\nname = {name}{keys}")
 }

@@ -21,7 +21,7 @@ fn processor_seconds(server: &Process) -> f64 {
 }
 
 /// Resident memory, in kB.
-fn memory(server: &Process) -> u64 {
+pub(crate) fn memory(server: &Process) -> u64 {
     let status = proc_file(server, "status");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
     line.trim().trim_end_matches(" kB").parse().expect("a number")

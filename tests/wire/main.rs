@@ -4,6 +4,9 @@
 #![allow(clippy::expect_used)] // A test that cannot go on ends.
 
 mod abuse;
+mod mutants;
+#[path = "../fuzz/mutate.rs"]
+mod mutate;
 mod octets;
 mod table_b;
 

@@ -21,7 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hickory_proto::op::{Query, ResponseCode};
+use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::{Name as WireName, Record, RecordType as WireType};
 
@@ -250,6 +250,15 @@ async fn fly(shared: Arc<Shared>, takeoff: Takeoff, question: Admitted) {
     // Before it lands: who comes after that finds it kept.
     shared.cache.keep(takeoff.key.clone(), &outcome);
     takeoff.land(outcome);
+}
+
+/// What octets of another server come to as the answer to a question that was sent: nothing, if
+/// they do not answer it or are of no use.
+#[must_use]
+pub fn scrubbed(sent: &Message, octets: &[u8]) -> Option<Forwarded> {
+    let message = exchange::answer_to(sent, octets)?;
+    let query = sent.queries.first()?;
+    Some(outcome::scrub(query, message, |_| false).ok()?.answer(query))
 }
 
 impl Shared {

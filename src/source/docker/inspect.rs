@@ -9,7 +9,7 @@ use serde::Deserialize;
 /// A container.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(super) struct Inspected {
+pub struct Inspected {
     pub(super) name: Option<String>,
     pub(super) state: Option<State>,
     pub(super) config: Option<Config>,

@@ -21,12 +21,14 @@ mod pulse;
 mod reader;
 mod signals;
 mod tls;
-mod translate;
+pub mod translate;
 mod transport;
 mod watcher;
 
 pub use agenda::{Agenda, MAX_IN_FLIGHT, Target};
 pub use engine::EngineError;
+pub use inspect::Inspected;
+pub use signals::Sent;
 pub use tls::TlsFiles;
 
 use std::convert::Infallible;

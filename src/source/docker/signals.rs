@@ -13,7 +13,7 @@ use crate::model::ContainerId;
 pub(super) struct Signals(HashMap<ContainerId, Sent>);
 
 /// When each signal was sent last.
-pub(super) type Sent = HashMap<u8, i128>;
+pub type Sent = HashMap<u8, i128>;
 
 /// The signal that no container can ignore.
 const KILL: u8 = 9;

@@ -21,25 +21,30 @@ use crate::model::{
 
 /// A container as a change, and the names that had to be left out.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Translated {
-    pub(super) change: Change,
-    pub(super) invalid: Vec<String>,
+pub struct Translated {
+    /// What it means to the directory.
+    pub change: Change,
+    /// The names, as the engine says them.
+    pub invalid: Vec<String>,
 }
 
 /// What an event hints at.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub enum Seen {
+    /// One thing that may have changed.
     Target(Target),
     /// A container was sent a signal, then, by the engine's clock in nanoseconds since 1970.
     Signal(ContainerId, u8, i128),
     /// More than one thing, unnamed.
     Everything,
+    /// Nothing that matters to names.
     Nothing,
 }
 
 /// Reads `GET /containers/ID/json`. Only `State.Running` says that it runs: after a crash of the
 /// daemon an exited container can still show an address.
-pub(super) fn container(id: &ContainerId, inspect: Inspected, sent: &Sent) -> Translated {
+#[must_use]
+pub fn container(id: &ContainerId, inspect: Inspected, sent: &Sent) -> Translated {
     let gone = Translated { change: Change::ContainerGone(id.clone()), invalid: Vec::new() };
     let state = inspect.state.unwrap_or_default();
     let config = inspect.config.unwrap_or_default();
@@ -84,7 +89,8 @@ pub(super) fn container(id: &ContainerId, inspect: Inspected, sent: &Sent) -> Tr
 }
 
 /// Reads `GET /networks/ID`.
-pub(super) fn network(id: &NetworkId, inspect: NetworkInspect) -> Change {
+#[must_use]
+pub fn network(id: &NetworkId, inspect: NetworkInspect) -> Change {
     let configs = inspect.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
     let has_bridge = inspect.driver.as_deref() == Some("bridge");
     Change::Network(Network {
@@ -128,7 +134,8 @@ pub(super) fn fingerprint(listed: &ContainerSummary) -> u64 {
 
 /// What an event hints at. Only its type, action and ids are read: labels of a container
 /// overwrite other attributes, so whoever starts a container could forge them.
-pub(super) fn event(event: EventMessage) -> Seen {
+#[must_use]
+pub fn event(event: EventMessage) -> Seen {
     let action = event.action.unwrap_or_default();
     let actor = event.actor.unwrap_or_default();
     let id = actor.id.unwrap_or_default();
