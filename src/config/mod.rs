@@ -64,7 +64,8 @@ pub struct Config {
 
 /// What was typed: in flags and environment, or in the file. Empty is "not said".
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, serde::Deserialize)]
-#[allow(rustdoc::bare_urls, clippy::doc_markdown)] // The comments are the help that people read.
+// The comments are the help that people read.
+#[allow(rustdoc::bare_urls, rustdoc::broken_intra_doc_links, clippy::doc_markdown)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Serve DNS here, by UDP and TCP [default: 127.0.0.1:1053]

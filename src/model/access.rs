@@ -16,7 +16,7 @@ pub struct Access(Vec<Range>);
 pub enum Range {
     /// `loopback`: the machine itself.
     Loopback,
-    /// `private`: addresses that are not routed on the Internet ([`PRIVATE`]).
+    /// `private`: addresses that are not routed on the Internet.
     Private,
     /// `engine`: the subnets of the engine's networks, whichever they are.
     Engine,
