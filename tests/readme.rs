@@ -93,6 +93,32 @@ fn the_clients_tried_are_those_of_the_matrix() {
 }
 
 #[test]
+fn the_speeds_told_are_those_of_the_results() {
+    let results = include_str!("../bench/RESULTS.md");
+    let cells = |row: &str| -> Vec<String> {
+        row.trim_matches('|').split('|').map(|cell| cell.replace([',', '*'], "")).collect()
+    };
+    let measured = |workload: &str, server: &str| -> String {
+        let start = format!("| {workload} | {server} |");
+        let row = results.lines().find(|row| row.starts_with(&start)).expect("a row");
+        cells(row)[2].trim().to_owned()
+    };
+    let table = README.split("| answers a second").nth(1).and_then(|r| r.split("\n\n").next());
+    let rows: Vec<&str> = table.expect("a table").lines().skip(2).collect();
+    assert_eq!(rows.len(), 5, "{rows:?}");
+    for row in rows {
+        let cells = cells(row);
+        let server = match cells[0].trim() {
+            "the kernel's limit" => "limit",
+            other => other.split(' ').next().expect("a name"),
+        };
+        for (workload, told) in ["w1", "w2", "w3", "w4"].iter().zip(&cells[1..]) {
+            assert_eq!(told.trim(), measured(workload, server), "{server}, {workload}");
+        }
+    }
+}
+
+#[test]
 fn every_file_and_link_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let targets = README.split("](").skip(1).filter_map(|rest| rest.split(')').next());
