@@ -139,7 +139,7 @@ fn a_request_costs_no_more_than_its_length() {
 /// hickory, RUSTSEC-2023-0041: a reply to a reply, and to itself, for ever. What a neighbour can
 /// forge on the same link: the server's own address and port, port 0, broadcast.
 #[test]
-fn a_forged_source_gets_no_reply() {
+fn b39_a_forged_source_gets_no_reply() {
     let raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP));
     let raw = raw.expect("this test forges datagrams, and needs CAP_NET_RAW");
     let server = server("forged", 0, &[]);

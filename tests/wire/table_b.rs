@@ -38,7 +38,7 @@ fn b02_rd_is_copied() {
 }
 
 #[test]
-fn b03_another_type_of_a_known_name_is_nodata_with_soa() {
+fn b03_b44_another_type_of_a_known_name_is_nodata_with_a_short_soa() {
     let server = server("b03", 0, &[]);
     for qtype in [AAAA, 15, 33, 65] {
         for reply in both(server.dns, &Query::new("web.rr.internal", qtype)) {
