@@ -7,6 +7,7 @@ use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{DNSClass, Name as WireName, RData, Record, RecordType as WireType};
 
 use super::Service;
+use super::encode::RECORD;
 use super::extended::{ExtendedCode, ExtendedError};
 use super::forward::{Admitted, Asked, Forwarded, Wish};
 use crate::model::{
@@ -76,13 +77,15 @@ pub(super) fn answer(query: &Query, mut asker: Asker, wish: Wish, service: &Serv
         let Decision { outcome, ttl, reason } = decide(&question, &policy, complete);
         let client = asker.address;
         tracing::debug!(%client, %name, r#type = %query.query_type(), %reason, "answered");
-        let outside = matches!(lookup.zone, Zone::Foreign | Zone::Root) && complete;
-        if outside && matches!(lookup.found, Found::Nothing) {
-            let query = Query::query(owner, query.query_type());
-            let foreign = Asked { query: &query, name: &name, client, wish };
-            return elsewhere(answer, &foreign, &policy, service);
-        }
         match outcome {
+            // Nobody of ours has the name, and it is in no zone of ours, or a single label.
+            Outcome::Refused | Outcome::NxDomain
+                if matches!(lookup.zone, Zone::Foreign | Zone::Root) =>
+            {
+                let query = Query::query(owner, query.query_type());
+                let foreign = Asked { query: &query, name: &name, client, wish };
+                return elsewhere(answer, &foreign, &policy, service);
+            }
             Outcome::Cname(target) => {
                 let canonical = wire(&target);
                 // The owner is a pointer at best, the target stands whole at worst.
@@ -98,7 +101,9 @@ pub(super) fn answer(query: &Query, mut asker: Asker, wish: Wish, service: &Serv
                 if answer.answers.is_empty() {
                     answer.again = again(&question, &outcome, &policy);
                 }
-                answer.error = Some(ExtendedError::because(&reason));
+                if matches!(outcome, Outcome::NoData | Outcome::NxDomain | Outcome::ServFail) {
+                    answer.error = Some(ExtendedError::because(&reason));
+                }
                 return finish(answer, &owner, ttl, outcome, &lookup.zone, service);
             }
         }
@@ -107,9 +112,6 @@ pub(super) fn answer(query: &Query, mut asker: Asker, wish: Wish, service: &Serv
     answer.authoritative = false;
     counted(answer, &counters.servfail)
 }
-
-/// Octets of a record whose owner is a pointer, without its RDATA.
-const RECORD: usize = 12;
 
 fn refused(error: ExtendedError, service: &Service) -> Answer {
     let code = ResponseCode::Refused;
@@ -191,23 +193,11 @@ fn finish(
             answer.authoritative = false;
             &counters.servfail
         }
-        // The chain leads to a name that is not ours: what is known of it is the answer.
-        Outcome::Refused if !answer.answers.is_empty() => {
-            answer.error = None;
-            &counters.data
-        }
-        Outcome::Refused => {
-            answer.code = ResponseCode::Refused;
-            answer.authoritative = false;
-            &counters.refused
-        }
         Outcome::Soa => {
-            answer.error = None;
             answer.answers.push(soa(zone, ttl));
             &counters.data
         }
         data => {
-            answer.error = None;
             let record = |data| Record::from_rdata(owner.clone(), ttl, data);
             answer.answers.extend(rdata(data, zone).into_iter().map(record));
             &counters.data
@@ -255,7 +245,8 @@ fn soa(zone: &Zone, ttl: u32) -> Record {
     Record::from_rdata(apex, ttl, RData::SOA(data))
 }
 
-fn wire(name: &model::Name) -> WireName {
+/// A name of the directory as hickory has it.
+pub(super) fn wire(name: &model::Name) -> WireName {
     // A model name keeps the limits of RFC 1035.
     WireName::from_labels(name.labels()).unwrap_or_else(|_| WireName::root())
 }

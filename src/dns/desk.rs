@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use hickory_proto::op::Query;
 
 use super::Service;
-use super::encode::{bare, encode};
+use super::encode::{SERVFAIL, bare, encode};
 use super::errors::ErrorLimit;
 use super::forward::Admitted;
 use super::memo::{Given, KnownClient, Memo};
@@ -48,7 +48,6 @@ struct Tally {
 
 // The codes of replies to what cannot be read (RFC 1035 section 4.1.1).
 const FORMERR: u8 = 1;
-const SERVFAIL: u8 = 2;
 const NOTIMP: u8 = 4;
 const REFUSED: u8 = 5;
 
@@ -149,7 +148,6 @@ impl Desk {
         }
         if let Err(error) = encode(&reply, request, &query, limit, out) {
             tracing::error!(%error, %query, "the reply cannot be encoded");
-            bare(request.id, request.flags, SERVFAIL, out);
         } else if let Some(stamp) = stamp {
             self.memo.keep(request, known, reply.again, stamp, out);
         }

@@ -6,17 +6,19 @@ use hickory_proto::rr::Record;
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
 
 use super::extended::EXTENDED_ERROR;
-use super::request::{HEADER, Request, flag};
+use super::request::{HEADER, OPT, Request, flag};
 use super::respond::{MAX_UDP_PAYLOAD, OPT_RECORD, OwnEdns, Reply};
 
+/// The code of a reply that cannot be made (RFC 1035 section 4.1.1).
+pub(super) const SERVFAIL: u8 = 2;
 /// How long a connection may stand idle, as RFC 7828 section 3.1 counts: tenths of a second.
 pub(super) const IDLE_TENTHS: u16 = 100;
 /// The EDNS option `edns-tcp-keepalive` (RFC 7828).
 pub(super) const KEEPALIVE: u16 = 11;
 /// A pointer to the question's name (RFC 1035 section 4.1.4).
 const QUESTION_POINTER: u16 = 0xc00c;
-/// The type code of OPT records.
-const OPT: u16 = 41;
+/// Octets of a record whose owner is a pointer, without its RDATA.
+pub(super) const RECORD: usize = 12;
 
 /// The header's second word of a reply to a request with these flags.
 pub(super) fn flags(request: u16, reply: &Reply, truncated: bool) -> u16 {
@@ -38,9 +40,24 @@ pub(super) fn bare(id: u16, request_flags: u16, code: u8, out: &mut Vec<u8>) {
     out.extend([0; HEADER - 4]);
 }
 
-/// Puts a reply of at most `limit` octets into `out`. Records that do not fit are left out, and TC
-/// says so: some clients do not come back over TCP for an answer without any record.
+/// Puts a reply of at most `limit` octets into `out`. If it cannot be encoded: SERVFAIL alone.
 pub(super) fn encode(
+    reply: &Reply,
+    request: &Request,
+    query: &Query,
+    limit: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), ProtoError> {
+    let encoded = sections(reply, request, query, limit, out);
+    if encoded.is_err() {
+        bare(request.id, request.flags, SERVFAIL, out);
+    }
+    encoded
+}
+
+/// Records that do not fit are left out, and TC says so: some clients do not come back over TCP for
+/// an answer without any record.
+fn sections(
     reply: &Reply,
     request: &Request,
     query: &Query,
@@ -125,13 +142,17 @@ fn opt(edns: &OwnEdns, high_code: u8) -> Vec<u8> {
     if let Some(error) = &edns.error {
         option(EXTENDED_ERROR, &error.octets());
     }
-    let mut record = Vec::with_capacity(OPT_RECORD + options.len());
-    record.push(0);
-    record.extend(OPT.to_be_bytes());
-    record.extend(MAX_UDP_PAYLOAD.to_be_bytes());
-    record.extend([high_code, 0]);
-    record.extend((if edns.dnssec_ok { flag::DO } else { 0 }).to_be_bytes());
-    record.extend(u16::try_from(options.len()).unwrap_or(u16::MAX).to_be_bytes());
+    let length = u16::try_from(options.len()).unwrap_or(u16::MAX);
+    let mut record = plain_opt(edns.dnssec_ok).to_vec();
+    record[5] = high_code;
+    record[9..].copy_from_slice(&length.to_be_bytes());
     record.extend(options);
     record
+}
+
+/// The same without options, for a code that the header can say.
+pub(super) fn plain_opt(dnssec_ok: bool) -> [u8; OPT_RECORD] {
+    let [high, low] = MAX_UDP_PAYLOAD.to_be_bytes();
+    let [of_type, opt] = OPT.to_be_bytes();
+    [0, of_type, opt, high, low, 0, 0, u8::from(dnssec_ok) << 7, 0, 0, 0]
 }

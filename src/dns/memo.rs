@@ -11,8 +11,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use foldhash::fast::RandomState;
 
 use super::answer::Again;
+use super::encode::{RECORD, plain_opt};
 use super::request::{HEADER, Request, flag};
-use super::respond::{MAX_UDP_PAYLOAD, room};
+use super::respond::room;
 use crate::directory::{Reader, Stamp};
 use crate::model::{Asker, Draw, Name, Order};
 
@@ -25,8 +26,6 @@ const CLIENTS: usize = 4_096;
 const MAX_REPEATED: usize = 512;
 
 const TYPE_A: u16 = 1;
-/// Octets of a record whose owner is a pointer, without its RDATA.
-const RECORD: usize = 12;
 /// Octets of an IPv6 address.
 const MAX_ADDRESS: usize = 16;
 
@@ -271,9 +270,7 @@ fn records<const N: usize>(
         out.extend_from_slice(&record[..RECORD + N]);
     }
     if opt != Opt::Absent {
-        let [high, low] = MAX_UDP_PAYLOAD.to_be_bytes();
-        let dnssec_ok = u8::from(opt == Opt::WithDo) << 7;
-        out.extend([0, 0, 41, high, low, 0, 0, dnssec_ok, 0, 0, 0]);
+        out.extend(plain_opt(opt == Opt::WithDo));
     }
     Some(Given::Data)
 }

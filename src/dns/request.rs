@@ -74,7 +74,8 @@ pub(super) mod flag {
     pub(in crate::dns) const DO: u16 = 0x8000;
 }
 
-const OPT: u16 = 41;
+/// The type code of OPT records.
+pub(super) const OPT: u16 = 41;
 
 impl<'a> Request<'a> {
     /// Reads a message.

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Service;
-use super::encode::{bare, encode};
+use super::encode::encode;
 use super::forward::Admitted;
 use super::request::Request;
 use super::respond::{Carrier, Reply, limit};
@@ -31,8 +31,6 @@ pub(super) struct Job {
     pub(super) send: Send,
 }
 
-/// The code of a reply that cannot be made.
-const SERVFAIL: u8 = 2;
 /// How long replies may still wait when the server stops.
 pub(super) const LAST_REPLIES: Duration = Duration::from_secs(2);
 
@@ -66,7 +64,6 @@ impl Waiting {
         let limit = limit(request.edns, carrier);
         if let Err(error) = encode(&reply, &request, &query, limit, &mut out) {
             tracing::debug!(%error, %query, "the reply cannot be encoded");
-            bare(request.id, request.flags, SERVFAIL, &mut out);
         }
         out
     }

@@ -45,11 +45,24 @@ const ENGINE_COUNTERS: [EngineCounter; 7] = [
     ("invalid_names", "Names that no DNS message can carry", |engine| &engine.invalid_names),
 ];
 
+/// A counter for each outcome.
+fn by_outcome(
+    name: &str,
+    help: &str,
+    outcomes: &[(&str, &Counter)],
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Result<(), fmt::Error> {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (outcome, counter) in outcomes {
+        let label = [("outcome", *outcome)];
+        ConstCounter::new(counter.get()).encode(family.encode_family(&label)?)?;
+    }
+    Ok(())
+}
+
 /// Questions for names of others: what became of them.
 fn forwards(forwards: &Forwards, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-    let help = "Questions for names of others, by what became of them";
-    let mut family = encoder.encode_descriptor("forwards", help, None, MetricType::Counter)?;
-    for (outcome, counter) in [
+    let outcomes = [
         ("answered", &forwards.answered),
         ("cached", &forwards.cached),
         ("failed", &forwards.failed),
@@ -60,10 +73,9 @@ fn forwards(forwards: &Forwards, encoder: &mut DescriptorEncoder<'_>) -> Result<
         ("no_data", &forwards.no_data),
         ("looped", &forwards.looped),
         ("busy", &forwards.busy),
-    ] {
-        let label = [("outcome", outcome)];
-        ConstCounter::new(counter.get()).encode(family.encode_family(&label)?)?;
-    }
+    ];
+    let help = "Questions for names of others, by what became of them";
+    by_outcome("forwards", help, &outcomes, encoder)?;
     let help = "Questions that wait for other servers";
     let metric = encoder.encode_descriptor("forwards_waiting", help, None, MetricType::Gauge)?;
     let waiting = i64::try_from(forwards.in_flight.get()).unwrap_or(i64::MAX);
@@ -74,7 +86,7 @@ impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let Pages { directory, status, .. } = &self.0;
         let answers = &status.answers;
-        let by_outcome = [
+        let outcomes = [
             ("data", &answers.data),
             ("nodata", &answers.nodata),
             ("nxdomain", &answers.nxdomain),
@@ -82,13 +94,7 @@ impl Collector for Scrape {
             ("refused", &answers.refused),
             ("malformed", &answers.malformed),
         ];
-        let help = "Answers sent, by outcome";
-        let mut family =
-            encoder.encode_descriptor("dns_answers", help, None, MetricType::Counter)?;
-        for (outcome, counter) in by_outcome {
-            let label = [("outcome", outcome)];
-            ConstCounter::new(counter.get()).encode(family.encode_family(&label)?)?;
-        }
+        by_outcome("dns_answers", "Answers sent, by outcome", &outcomes, &mut encoder)?;
         for (name, help, counter) in [
             ("dns_answers_from_memory", "Answers that took no look-up", &answers.from_memory),
             ("dns_not_admitted", "Requests of clients that may not ask", &answers.not_admitted),

@@ -165,14 +165,15 @@ impl Forwarder {
     }
 
     fn refusal(&self, asked: &Asked<'_>, forward: &Forward) -> Option<Refusal> {
-        if let Outside::Special(special) = outside(asked.name, forward) {
+        let outside = outside(asked.name, forward);
+        if let Outside::Special(special) = outside {
             return Some(Refusal::Special(special));
         }
         if asked.wish.mark == Some(&self.0.mark.0) {
             return Some(Refusal::Loop);
         }
         let refusals = [
-            (outside(asked.name, forward) == Outside::SingleLabel, Refusal::SingleLabel),
+            (outside == Outside::SingleLabel, Refusal::SingleLabel),
             (!forward.enabled, Refusal::Disabled),
             (!asked.wish.recursion_desired, Refusal::NotRecursive),
             (!is_data(asked.query.query_type()), Refusal::NoData),

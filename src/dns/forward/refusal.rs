@@ -7,9 +7,10 @@ use hickory_proto::op::{Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, SOA};
 use hickory_proto::rr::{Name as WireName, RData, Record, RecordType};
 
+use super::super::answer::wire;
 use super::super::extended::{ExtendedCode, ExtendedError};
 use super::Forwarded;
-use crate::model::{Name, Special, SpecialUse};
+use crate::model::{Special, SpecialUse};
 use crate::status::{Counter, Forwards};
 
 /// Why a question does not leave.
@@ -118,11 +119,6 @@ fn soa(zone: WireName) -> Record {
     let nobody = WireName::from_labels(["nobody", "invalid"]).unwrap_or_else(|_| WireName::root());
     let data = SOA::new(zone.clone(), nobody, 1, 3600, 1200, 604_800, NEGATIVE_TTL);
     Record::from_rdata(zone, NEGATIVE_TTL, RData::SOA(data))
-}
-
-fn wire(name: &Name) -> WireName {
-    // A model name keeps the limits of RFC 1035.
-    WireName::from_labels(name.labels()).unwrap_or_else(|_| WireName::root())
 }
 
 impl fmt::Display for Refusal {
