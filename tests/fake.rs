@@ -467,7 +467,8 @@ impl Bench {
 fn truth(engine: &FakeEngine) -> BTreeMap<String, Vec<String>> {
     let sets = perfect(engine).sets(None).into_iter().map(|set| {
         let member = |member: &netalias::model::Member| {
-            format!("{:?} {} {}", member.v4, member.name, member.condition.as_str())
+            let container = &member.container;
+            format!("{:?} {} {}", member.v4, container.name, container.condition.as_str())
         };
         let mut members: Vec<String> = set.members.iter().map(member).collect();
         members.sort();

@@ -125,7 +125,7 @@ fn contents(reader: &Reader) -> BTreeMap<String, Vec<String>> {
     for set in reader.sets(None) {
         let members = set.members.iter().map(|member| format!("{member:?}")).collect();
         contents.insert(format!("{} on {}", set.owner, set.place.network), members);
-        for member in &set.members {
+        for member in &*set.members {
             for address in member.v4.map(IpAddr::V4).into_iter().chain(member.v6.map(IpAddr::V6)) {
                 contents
                     .insert(address.to_string(), vec![format!("{:?}", reader.view_of(address))]);

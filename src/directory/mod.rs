@@ -14,9 +14,9 @@ use dashmap::mapref::entry::Entry;
 
 use self::epochs::Epochs;
 use crate::model::{
-    Asker, Change, Client, ContainerId, Found, Member, Name, Network, NetworkId, Place, Policy,
-    RecordSet, RecordType, Registry, Reverse, Rules, Scope, Service, StaticFound, Update, View,
-    Warning, Zone, readings, warnings,
+    Asker, Change, Client, ContainerId, Few, Found, Member, Name, Network, NetworkId, Place,
+    Policy, RecordSet, RecordType, Registry, Reverse, Ring, Rules, Scope, Service, StaticFound,
+    Update, View, Warning, Zone, readings, warnings,
 };
 
 /// A new, empty directory: its one writer and its first reader. `sources` is how many sources
@@ -26,6 +26,7 @@ pub fn new(sources: usize, policy: Policy) -> (Publisher, Reader) {
     let maps = Arc::new(Maps {
         names: DashMap::new(),
         networks: DashMap::new(),
+        places: DashMap::new(),
         network_names: DashMap::new(),
         clients: DashMap::new(),
         incomplete: AtomicUsize::new(sources),
@@ -63,8 +64,10 @@ pub struct Lookup {
 struct Maps {
     /// By unqualified owner name: the sets of all networks, ordered by network name. One look-up
     /// finds them all, so a view of many networks costs no more than a view of one.
-    names: DashMap<Name, Vec<Arc<RecordSet>>>,
+    names: DashMap<Name, Few<Arc<RecordSet>>>,
     networks: DashMap<NetworkId, Network>,
+    /// What all sets on a network share.
+    places: DashMap<NetworkId, Arc<Place>>,
     /// Engines allow two networks of one name.
     network_names: DashMap<Name, Vec<NetworkId>>,
     clients: DashMap<IpAddr, Arc<Client>>,
@@ -445,7 +448,7 @@ impl Reader {
         };
         let lacks = |set: &RecordSet| match qtype {
             RecordType::A => set.v4.is_empty(),
-            RecordType::Aaaa => set.v6.is_empty(),
+            RecordType::Aaaa => set.v6().is_none_or(Ring::is_empty),
             _ => false,
         };
         let key = |set: &RecordSet| {
@@ -469,9 +472,11 @@ impl Maps {
                         ids.push(network.id.clone());
                     }
                 }
+                self.places.insert(network.id.clone(), Arc::new(network.place()));
                 self.networks.insert(network.id.clone(), network);
             }
             Update::NetworkGone(id) => {
+                self.places.remove(&id);
                 let Some((_, network)) = self.networks.remove(&id) else { return };
                 let Ok(name) = Name::parse(&network.name) else { return };
                 if let Entry::Occupied(mut ids) = self.network_names.entry(name) {
@@ -490,18 +495,18 @@ impl Maps {
         }
     }
 
-    fn store_name(&self, network: &NetworkId, owner: Name, members: Option<Vec<Member>>) {
+    fn store_name(&self, network: &NetworkId, owner: Name, members: Option<Arc<[Member]>>) {
         // Read before the entry is locked: no guard is ever taken under another one.
-        let known = self.networks.get(network).map(|network| network.place());
+        let known = self.places.get(network).map(|place| place.clone());
         let unknown =
             || Place { name: network.0.clone(), network: network.clone(), dual_stack: false };
-        let place = known.unwrap_or_else(unknown);
+        let place = known.unwrap_or_else(|| Arc::new(unknown()));
         let mut entry = match self.names.entry(owner.clone()) {
             Entry::Occupied(entry) => entry,
             Entry::Vacant(_) if members.is_none() => return,
-            Entry::Vacant(entry) => entry.insert_entry(Vec::new()),
+            Entry::Vacant(entry) => entry.insert_entry(Few::default()),
         };
-        let sets = entry.get_mut();
+        let mut sets = std::mem::take(entry.get_mut()).into_vec();
         let old = sets.iter().position(|set| set.place.network == *network);
         let old = old.map(|at| sets.remove(at));
         if let Some(members) = members {
@@ -513,15 +518,16 @@ impl Maps {
         }
         if sets.is_empty() {
             entry.remove();
+        } else {
+            *entry.get_mut() = sets.into();
         }
     }
 
     /// Makes every set anew under other rules; each goes on with its turn.
     fn reselect(&self, rules: &Rules) {
         for mut sets in self.names.iter_mut() {
-            for set in sets.iter_mut() {
-                *set = Arc::new(set.with_rules(rules));
-            }
+            let anew = sets.iter().map(|set| Arc::new(set.with_rules(rules)));
+            *sets = anew.collect::<Vec<_>>().into();
         }
     }
 }

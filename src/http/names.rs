@@ -107,12 +107,12 @@ fn static_entry(owner: String, set: &StaticSet) -> NameEntry {
 
 fn entry(set: &Arc<RecordSet>) -> NameEntry {
     let endpoints = set.members.iter().map(|member| EndpointEntry {
-        container: member.name.to_string(),
-        id: member.container.0.to_string(),
+        container: member.container.name.to_string(),
+        id: member.container.id.0.to_string(),
         v4: member.v4,
         v6: member.v6,
         source: member.source.as_str().to_owned(),
-        state: member.condition.as_str().to_owned(),
+        state: member.container.condition.as_str().to_owned(),
         answered: set.answers(member),
     });
     NameEntry {

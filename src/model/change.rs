@@ -3,10 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::{
-    Asker, Condition, Container, ContainerId, Name, NameSource, Network, NetworkId, Overrides,
-    Port, Rank, View,
-};
+use super::{Asker, Container, ContainerId, Name, NameSource, Network, NetworkId, View};
 
 /// One thing that a source knows now. It is a state, not a step: saying it twice changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +28,8 @@ pub enum Update {
         network: NetworkId,
         /// The unqualified owner name.
         owner: Name,
-        /// Who answers to it, in rotation order.
-        members: Option<Vec<Member>>,
+        /// Who answers to it, by address.
+        members: Option<Arc<[Member]>>,
     },
     /// A network that names can be qualified by.
     Network(Network),
@@ -53,9 +50,9 @@ pub struct Client {
     /// What it sees.
     pub view: View,
     /// On which network it has the address, and its first name: what the address points back to.
-    pub hosts: Vec<(NetworkId, Name)>,
+    pub hosts: Box<[(NetworkId, Name)]>,
     /// All its addresses, by network.
-    pub addresses: Vec<(NetworkId, IpAddr)>,
+    pub addresses: Box<[(NetworkId, IpAddr)]>,
 }
 
 impl Client {
@@ -73,12 +70,8 @@ impl Client {
 /// An endpoint as a member of a record set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The container.
-    pub container: ContainerId,
-    /// The container's name.
-    pub name: Arc<str>,
-    /// Its first name that DNS can carry: with the network's name, the target of SRV records.
-    pub host: Name,
+    /// The container; all its memberships share it.
+    pub container: Arc<Container>,
     /// Where it has the name from.
     pub source: NameSource,
     /// Its IPv4 address.
@@ -89,14 +82,4 @@ pub struct Member {
     pub guest: bool,
     /// Whether the addresses are the host's: only who is on the network reaches it there.
     pub through_host: bool,
-    /// Whether it can take clients.
-    pub condition: Condition,
-    /// How it is preferred.
-    pub rank: Rank,
-    /// How often it comes first where weights count.
-    pub weight: u8,
-    /// What its labels say about selection.
-    pub labels: Overrides,
-    /// The ports it exposes.
-    pub ports: Arc<[Port]>,
 }

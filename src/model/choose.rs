@@ -45,7 +45,7 @@ pub fn choose<T: Address>(
     let fit = (asker.room / T::RECORD).max(1);
     let most = match selection.answers {
         Answers::All => usize::MAX,
-        Answers::Count(count) => count.get().min(fit),
+        Answers::Count(count) => usize::from(count.get()).min(fit),
         Answers::Auto | Answers::Sortproof => fit,
     };
     let sorts = match selection.answers {

@@ -204,7 +204,10 @@ impl Draw {
 
     /// Takes the turn for an AAAA RRset; nothing in `out` means NODATA.
     pub fn v6(&self, asker: &Asker, out: &mut Vec<Ipv6Addr>) {
-        choose(&self.set.v6, self.selection, self.set.place.dual_stack, asker, out);
+        match self.set.v6() {
+            Some(ring) => choose(ring, self.selection, self.set.place.dual_stack, asker, out),
+            None => out.clear(),
+        }
     }
 }
 
@@ -254,9 +257,9 @@ fn from_set(question: &Question, set: &Arc<RecordSet>, policy: &Policy) -> Decis
 /// The strings of an endpoint's TXT record.
 fn describe(set: &RecordSet, member: &Member) -> Vec<String> {
     vec![
-        format!("container={}", member.name),
+        format!("container={}", member.container.name),
         format!("network={}", set.place.name),
-        format!("health={}", member.condition.as_str()),
+        format!("health={}", member.container.condition.as_str()),
     ]
 }
 
@@ -290,7 +293,11 @@ fn from_service(
     qtype: RecordType,
 ) -> (Outcome, Reason) {
     let Some(wanted) = &service.port else {
-        let any = set.members.iter().flat_map(|m| m.ports.iter()).any(|port| service.fits(port));
+        let any = set
+            .members
+            .iter()
+            .flat_map(|m| m.container.ports.iter())
+            .any(|port| service.fits(port));
         return if any {
             (Outcome::NoData, Reason::OnlyNamesBelow)
         } else {
@@ -299,7 +306,9 @@ fn from_service(
     };
     let mut records = Vec::new();
     for member in set.members.iter().filter(|member| set.answers(member)) {
-        for port in member.ports.iter().filter(|port| service.fits(port) && wanted.is(port)) {
+        for port in
+            member.container.ports.iter().filter(|port| service.fits(port) && wanted.is(port))
+        {
             if let Some(target) = target(zone, set, member) {
                 records.push((port.number, target));
             }
@@ -318,7 +327,7 @@ fn from_service(
 /// `container.network`, below the domain where the question was.
 fn target(zone: &Zone, set: &RecordSet, member: &Member) -> Option<Name> {
     let network = Name::parse(&set.place.name).ok()?;
-    let target = member.host.below(&network).ok()?;
+    let target = member.container.host()?.below(&network).ok()?;
     match zone {
         Zone::Domain(domain) => target.below(domain).ok(),
         _ => Some(target),

@@ -14,9 +14,8 @@ pub struct Container {
     pub id: ContainerId,
     /// The container name, as the engine spells it, without the slash.
     pub name: Arc<str>,
-    /// The names it has wherever it is, each once. The first one is what its addresses point
-    /// back to.
-    pub names: Vec<(Name, NameSource)>,
+    /// The names it has wherever it is, each once.
+    pub names: Box<[(Name, NameSource)]>,
     /// When it was started, by its engine's clock; only its order among others counts.
     pub started: i128,
     /// Whether it can take clients.
@@ -26,7 +25,7 @@ pub struct Container {
     /// How it is reached.
     pub reach: Reach,
     /// The ports it exposes.
-    pub ports: Arc<[Port]>,
+    pub ports: Box<[Port]>,
 }
 
 /// What a container's labels say about how it is answered.
@@ -62,7 +61,7 @@ pub enum NameSource {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// Through its own endpoints, one for each network that it has an address on.
-    Endpoints(Vec<Endpoint>),
+    Endpoints(Box<[Endpoint]>),
     /// Through those of another container (`--network container:NAME`).
     SharedWith(ContainerId),
     /// Through the host (`--network host`): at each network's gateway address.
@@ -79,9 +78,9 @@ pub struct Endpoint {
     /// The IPv6 address on it.
     pub v6: Option<Ipv6Addr>,
     /// Its network aliases.
-    pub aliases: Vec<Name>,
+    pub aliases: Box<[Name]>,
     /// What it alone calls others on that network (`--link`).
-    pub links: Vec<Link>,
+    pub links: Box<[Link]>,
 }
 
 /// A private name for another container.
@@ -183,6 +182,13 @@ impl Default for Labels {
 }
 
 impl Container {
+    /// Its first name that DNS can carry: what its addresses point back to and, with the network's
+    /// name, the target of SRV records.
+    #[must_use]
+    pub fn host(&self) -> Option<&Name> {
+        self.names.first().map(|(name, _)| name)
+    }
+
     /// How its endpoints are preferred.
     #[must_use]
     pub fn rank(&self) -> Rank {
@@ -239,7 +245,13 @@ impl Network {
             IpAddr::V4(_) => None,
             IpAddr::V6(v6) => Some(*v6),
         });
-        Endpoint { network: self.id.clone(), v4, v6, aliases: Vec::new(), links: Vec::new() }
+        Endpoint {
+            network: self.id.clone(),
+            v4,
+            v6,
+            aliases: Box::default(),
+            links: Box::default(),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod choose;
 mod decide;
 mod endpoint;
 mod engine_url;
+mod few;
 mod forward;
 mod name;
 mod outside;
@@ -34,6 +35,7 @@ pub use endpoint::{
     Port, Rank, Reach, Subnet, SubnetError,
 };
 pub use engine_url::{EngineUrl, UrlError};
+pub use few::Few;
 pub use forward::{Forward, ForwardDomain, RESOLV_CONF, is_listening};
 pub use name::{Name, NameError};
 pub use outside::{Outside, Special, SpecialUse, is_local, outside};

@@ -11,23 +11,23 @@ use super::{Member, Name, NetworkId, Order, Overrides, Ring, Rules, Spoke};
 /// makes a new set, which goes on where the old one stopped.
 #[derive(Debug)]
 pub struct RecordSet {
+    /// The addresses of the A RRset.
+    pub v4: Ring<Ipv4Addr>,
+    /// The addresses of the AAAA RRset; they have their own turn, since a client that asks for
+    /// both types would otherwise move each by two. Most sets have never had any.
+    v6: Option<Box<Ring<Ipv6Addr>>>,
     /// The unqualified owner name.
     pub owner: Name,
     /// Where.
-    pub place: Place,
+    pub place: Arc<Place>,
     /// Every endpoint, by address, fit or not. Empty for an empty non-terminal.
-    pub members: Box<[Member]>,
+    pub members: Arc<[Member]>,
     /// What the containers' labels say about selection, as far as most of them agree.
     pub labels: Overrides,
     /// Whether they do not agree.
     pub labels_differ: bool,
     /// Which endpoints are answered, unless the question's domain says otherwise.
     pub health: Health,
-    /// The addresses of the A RRset.
-    pub v4: Ring<Ipv4Addr>,
-    /// The addresses of the AAAA RRset; they have their own turn, since a client that asks for
-    /// both types would otherwise move each by two.
-    pub v6: Ring<Ipv6Addr>,
 }
 
 /// The network of a set.
@@ -59,23 +59,25 @@ impl RecordSet {
     #[must_use]
     pub fn new(
         owner: Name,
-        place: Place,
-        mut members: Vec<Member>,
+        place: Arc<Place>,
+        members: Arc<[Member]>,
         rules: &Rules,
         previous: Option<&Self>,
     ) -> Self {
-        members.sort_by(|a, b| (a.v4, a.v6, &a.name).cmp(&(b.v4, b.v6, &b.name)));
         let (labels, labels_differ) = agreed(&members);
         let selection = rules.without_domain(&owner, labels).resolved();
         let (health, weighted) = (selection.health, selection.order == Order::Weighted);
         let v4 = members.iter().filter_map(|member| Some(member.spoke(member.v4?))).collect();
-        let v6 = members.iter().filter_map(|member| Some(member.spoke(member.v6?))).collect();
+        let v6: Vec<_> =
+            members.iter().filter_map(|member| Some(member.spoke(member.v6?))).collect();
+        let previous_v6 = previous.and_then(Self::v6);
+        let has_v6 = !v6.is_empty() || previous_v6.is_some();
         Self {
             v4: Ring::following(v4, health, weighted, previous.map(|set| &set.v4)),
-            v6: Ring::following(v6, health, weighted, previous.map(|set| &set.v6)),
+            v6: has_v6.then(|| Box::new(Ring::following(v6, health, weighted, previous_v6))),
             owner,
             place,
-            members: members.into(),
+            members,
             labels,
             labels_differ,
             health,
@@ -85,15 +87,21 @@ impl RecordSet {
     /// The same members under other rules.
     #[must_use]
     pub fn with_rules(&self, rules: &Rules) -> Self {
-        let members = self.members.to_vec();
+        let members = self.members.clone();
         Self::new(self.owner.clone(), self.place.clone(), members, rules, Some(self))
+    }
+
+    /// The addresses of the AAAA RRset, if it has ever had any.
+    #[must_use]
+    pub fn v6(&self) -> Option<&Ring<Ipv6Addr>> {
+        self.v6.as_deref()
     }
 
     /// Whether answers have this member; health may leave it out.
     #[must_use]
     pub fn answers(&self, member: &Member) -> bool {
         let v4 = || self.v4.addresses(self.health);
-        let v6 = || self.v6.addresses(self.health);
+        let v6 = || self.v6().map(|ring| ring.addresses(self.health)).unwrap_or_default();
         member.v4.is_some_and(|address| v4().contains(&address))
             || member.v6.is_some_and(|address| v6().contains(&address))
     }
@@ -101,7 +109,8 @@ impl RecordSet {
 
 impl Member {
     fn spoke<T>(&self, address: T) -> Spoke<T> {
-        Spoke { address, rank: self.rank, weight: self.weight }
+        let rank = self.container.rank();
+        Spoke { address, rank, weight: self.container.labels.weight }
     }
 }
 
@@ -124,7 +133,7 @@ fn majority<T: Copy + PartialEq>(
     differ: &mut bool,
 ) -> Option<T> {
     let mut said: Vec<(&str, T)> =
-        members.iter().filter_map(|m| Some((&*m.name, key(&m.labels)?))).collect();
+        said_by(members).filter_map(|(name, labels)| Some((name, key(labels)?))).collect();
     said.sort_by_key(|(name, _)| *name);
     let votes = |wanted: T| said.iter().filter(|(_, value)| *value == wanted).count();
     let (_, first) = *said.first()?;
@@ -132,6 +141,11 @@ fn majority<T: Copy + PartialEq>(
     // The first of the most.
     let most = said.iter().map(|(_, value)| votes(*value)).max()?;
     said.iter().map(|(_, value)| *value).find(|value| votes(*value) == most)
+}
+
+/// Each container's name, and what its labels say.
+fn said_by(members: &[Member]) -> impl Iterator<Item = (&str, &Overrides)> {
+    members.iter().map(|member| (&*member.container.name, &member.container.labels.selection))
 }
 
 /// A text that is no [`Health`].

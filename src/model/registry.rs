@@ -1,24 +1,26 @@
 //! `Registry`: the fold of all changes; each change gives only what is different now.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{
-    Change, Client, Condition, Container, ContainerId, Endpoint, Labels, Member, Name, NameSource,
-    Network, NetworkId, Reach, Update, View,
+    Change, Client, Condition, Container, ContainerId, Endpoint, Few, Labels, Member, Name,
+    NameSource, Network, NetworkId, Reach, Update, View,
 };
 
 /// Everything the sources have said. The directory is what its updates say, and nothing more.
 #[derive(Debug, Default)]
 pub struct Registry {
     networks: HashMap<NetworkId, Network>,
-    containers: HashMap<ContainerId, Container>,
+    /// Shared with the memberships that follow from them.
+    containers: HashMap<ContainerId, Arc<Container>>,
     names: HashMap<Key, Entry>,
     /// What of each container stands in `names` and `clients` now.
     standing: HashMap<ContainerId, Standing>,
     /// Which containers have an address. More than one when they share it, and for a moment when
     /// an address moves from one to another and the two changes come one after the other.
-    clients: HashMap<IpAddr, Vec<ContainerId>>,
+    clients: HashMap<IpAddr, Few<ContainerId>>,
     /// Containers that are reached through this one.
     sharers: HashMap<ContainerId, BTreeSet<ContainerId>>,
     /// Containers that are reached through the host.
@@ -30,17 +32,27 @@ type Key = (NetworkId, Name);
 
 #[derive(Debug, Default)]
 struct Entry {
-    members: BTreeMap<ContainerId, Member>,
+    /// By address; shared with the directory.
+    members: Arc<[Member]>,
     /// How many members' names end in this one: while there are any it is an empty non-terminal
     /// (RFC 8020), and cannot be NXDOMAIN.
     below: usize,
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Standing {
-    memberships: HashMap<Key, Member>,
+/// What is to stand of a container.
+#[derive(Default)]
+struct Wanted {
+    /// Each name once.
+    memberships: Vec<(Key, Member)>,
     /// The own addresses, each with its network; those of the host are not a container's own.
-    addresses: BTreeSet<(IpAddr, NetworkId)>,
+    addresses: Vec<(IpAddr, NetworkId)>,
+}
+
+/// What stands of a container: where to find its memberships, and its own addresses.
+#[derive(Debug, Default)]
+struct Standing {
+    keys: Box<[Key]>,
+    addresses: Box<[(IpAddr, NetworkId)]>,
 }
 
 /// By whose endpoint a container is reached.
@@ -90,9 +102,9 @@ impl Registry {
     fn put_network(&mut self, network: Network, touched: &mut Touched) {
         let id = network.id.clone();
         let gateway = gateway_id(&id);
-        let standing = standing_of_host(&gateway, &network);
+        let wanted = wanted_of_host(&gateway, &network);
         self.networks.insert(id.clone(), network);
-        self.restand(&gateway, standing, touched);
+        self.restand(&gateway, wanted, touched);
         self.refresh_host(touched);
         // Whoever is on it sees it in its place.
         touched.clients.extend(self.addresses_on(&id));
@@ -100,13 +112,13 @@ impl Registry {
 
     fn drop_network(&mut self, id: &NetworkId, touched: &mut Touched) {
         self.networks.remove(id);
-        self.restand(&gateway_id(id), Standing::default(), touched);
-        let on_it = |container: &&mut Container| container.endpoints_on(id).next().is_some();
+        self.restand(&gateway_id(id), Wanted::default(), touched);
+        let on_it = |container: &&mut Arc<Container>| container.endpoints_on(id).next().is_some();
         let mut left = Vec::new();
         for container in self.containers.values_mut().filter(on_it) {
-            if let Reach::Endpoints(endpoints) = &mut container.reach {
-                endpoints.retain(|endpoint| endpoint.network != *id);
-            }
+            let others = container.endpoints().iter().filter(|endpoint| endpoint.network != *id);
+            let reach = Reach::Endpoints(others.cloned().collect());
+            *container = Arc::new(Container { reach, ..Container::clone(container) });
             left.push(container.id.clone());
         }
         for container in left {
@@ -115,10 +127,11 @@ impl Registry {
         self.refresh_host(touched);
     }
 
-    fn put_container(&mut self, container: Container, touched: &mut Touched) {
-        if self.containers.get(&container.id) == Some(&container) {
+    fn put_container(&mut self, mut container: Container, touched: &mut Touched) {
+        if self.containers.get(&container.id).is_some_and(|known| **known == container) {
             return;
         }
+        self.share_texts(&mut container);
         let id = container.id.clone();
         self.forget_reach(&id);
         match &container.reach {
@@ -132,8 +145,28 @@ impl Registry {
         }
         // A client's links are part of its view.
         touched.clients.extend(container.addresses());
-        self.containers.insert(id.clone(), container);
+        self.containers.insert(id.clone(), Arc::new(container));
         self.refresh(&id, touched);
+    }
+
+    /// Ids and names that are known already are taken from there: each of a hundred thousand
+    /// containers would otherwise have its own copy of its network's id.
+    fn share_texts(&self, container: &mut Container) {
+        if let Some((known, _)) = self.containers.get_key_value(&container.id) {
+            container.id = known.clone();
+        }
+        let Reach::Endpoints(endpoints) = &mut container.reach else { return };
+        for endpoint in endpoints {
+            if let Some((known, _)) = self.networks.get_key_value(&endpoint.network) {
+                endpoint.network = known.clone();
+            }
+            for alias in &mut endpoint.aliases {
+                let key = (endpoint.network.clone(), alias.clone());
+                if let Some(((_, known), _)) = self.names.get_key_value(&key) {
+                    *alias = known.clone();
+                }
+            }
+        }
     }
 
     fn drop_container(&mut self, id: &ContainerId, touched: &mut Touched) {
@@ -162,17 +195,17 @@ impl Registry {
 
     /// Lets a container, and those that are reached through it, stand as they are now.
     fn refresh(&mut self, id: &ContainerId, touched: &mut Touched) {
-        let standing = self.containers.get(id).map(|c| self.standing_of(c)).unwrap_or_default();
-        self.restand(id, standing, touched);
+        let wanted = self.containers.get(id).map(|c| self.wanted_of(c)).unwrap_or_default();
+        self.restand(id, wanted, touched);
         for sharer in self.sharers.get(id).cloned().unwrap_or_default() {
             // Docker lets nobody share with a container that shares, so this ends.
             let container = self.containers.get(&sharer);
-            let standing = container.map(|c| self.standing_of(c)).unwrap_or_default();
-            self.restand(&sharer, standing, touched);
+            let wanted = container.map(|c| self.wanted_of(c)).unwrap_or_default();
+            self.restand(&sharer, wanted, touched);
         }
     }
 
-    fn standing_of(&self, container: &Container) -> Standing {
+    fn wanted_of(&self, container: &Arc<Container>) -> Wanted {
         let through = match &container.reach {
             // Who was started before the other one's last start is left in a network namespace
             // that has gone.
@@ -182,80 +215,104 @@ impl Registry {
             }
             own => Some(own),
         };
-        let mut standing = Standing::default();
+        let mut wanted = Wanted::default();
         match through {
             Some(Reach::Endpoints(endpoints)) => {
                 let shared = matches!(container.reach, Reach::SharedWith(_));
                 for endpoint in endpoints {
                     // Aliases belong to the container that was attached.
                     let aliases = if shared { &[] } else { &endpoint.aliases[..] };
-                    standing.add(container, endpoint, aliases, Via { guest: shared, host: false });
+                    wanted.add(container, endpoint, aliases, Via { guest: shared, host: false });
                     let own = endpoint.addresses().map(|a| (a, endpoint.network.clone()));
-                    standing.addresses.extend(own);
+                    wanted.addresses.extend(own);
                 }
             }
             Some(Reach::Host) => {
                 for network in self.networks.values() {
                     let gateway = network.gateway();
                     if gateway.addresses().next().is_some() {
-                        standing.add(container, &gateway, &[], Via { guest: true, host: true });
+                        wanted.add(container, &gateway, &[], Via { guest: true, host: true });
                     }
                 }
             }
             Some(Reach::SharedWith(_)) | None => {}
         }
-        standing
+        wanted.addresses.sort_unstable();
+        wanted.addresses.dedup();
+        wanted
     }
 
     /// Replaces what stands of a container by what is to stand, and touches what differs.
-    fn restand(&mut self, id: &ContainerId, new: Standing, touched: &mut Touched) {
+    fn restand(&mut self, id: &ContainerId, new: Wanted, touched: &mut Touched) {
         let old = self.standing.remove(id).unwrap_or_default();
-        for key in old.memberships.keys().filter(|key| !new.memberships.contains_key(*key)) {
+        let mut differs = *old.addresses != *new.addresses;
+        for key in old.keys.iter().filter(|key| !new.has(key)) {
             self.leave(key, id, touched);
+            differs = true;
         }
-        for (key, member) in &new.memberships {
-            if old.memberships.get(key) != Some(member) {
-                self.join(key, member, touched);
-            }
+        let mut keys = Vec::with_capacity(new.memberships.len());
+        for (key, member) in new.memberships {
+            differs |= self.join(&key, &member, touched);
+            keys.push(key);
         }
         for (address, _) in &old.addresses {
             if let Some(owners) = self.clients.get_mut(address) {
-                owners.retain(|owner| owner != id);
+                let mut others = std::mem::take(owners).into_vec();
+                others.retain(|owner| owner != id);
+                *owners = others.into();
             }
         }
         for (address, _) in &new.addresses {
             let owners = self.clients.entry(*address).or_default();
             if !owners.contains(id) {
-                owners.push(id.clone());
+                let mut all = std::mem::take(owners).into_vec();
+                all.push(id.clone());
+                *owners = all.into();
             }
         }
         // What a client sees depends on all its networks, and what its address points back to on
         // its names: so any difference touches every address.
-        if old != new {
+        if differs {
             let both = old.addresses.iter().chain(&new.addresses);
             touched.clients.extend(both.map(|(address, _)| *address));
         }
-        if new != Standing::default() {
-            self.standing.insert(id.clone(), new);
+        if !keys.is_empty() || !new.addresses.is_empty() {
+            let standing = Standing { keys: keys.into(), addresses: new.addresses.into() };
+            self.standing.insert(id.clone(), standing);
         }
     }
 
-    fn join(&mut self, key: &Key, member: &Member, touched: &mut Touched) {
+    /// Whether that makes a difference.
+    fn join(&mut self, key: &Key, member: &Member, touched: &mut Touched) -> bool {
         let entry = self.names.entry(key.clone()).or_default();
-        if entry.members.insert(member.container.clone(), member.clone()).is_none() {
+        let id = &member.container.id;
+        let known = entry.members.iter().find(|known| known.container.id == *id);
+        if known == Some(member) {
+            return false;
+        }
+        let joins = known.is_none();
+        let others = entry.members.iter().filter(|other| other.container.id != *id);
+        let mut members: Vec<&Member> = others.chain([member]).collect();
+        members.sort_by_key(|member| member.place());
+        entry.members = members.into_iter().cloned().collect();
+        if joins {
             for branch in branches(key) {
                 self.names.entry(branch.clone()).or_default().below += 1;
                 touched.names.insert(branch);
             }
         }
         touched.names.insert(key.clone());
+        true
     }
 
-    fn leave(&mut self, key: &Key, container: &ContainerId, touched: &mut Touched) {
+    fn leave(&mut self, key: &Key, id: &ContainerId, touched: &mut Touched) {
         let Some(entry) = self.names.get_mut(key) else { return };
-        if entry.members.remove(container).is_none() {
+        let others = entry.members.iter().filter(|member| member.container.id != *id);
+        let others: Arc<[Member]> = others.cloned().collect();
+        if others.len() == entry.members.len() {
             return;
         }
+        entry.members = others;
         for branch in branches(key) {
             if let Some(entry) = self.names.get_mut(&branch) {
                 entry.below = entry.below.saturating_sub(1);
@@ -272,7 +329,7 @@ impl Registry {
                     self.names.remove(&key);
                     None
                 }
-                entry => entry.map(|entry| entry.members.values().cloned().collect()),
+                entry => entry.map(|entry| entry.members.clone()),
             };
             let (network, owner) = key;
             updates.push(Update::Name { network, owner, members });
@@ -288,7 +345,7 @@ impl Registry {
 
     fn addresses_on(&self, network: &NetworkId) -> Vec<IpAddr> {
         let endpoints = self.containers.values().filter(|c| c.endpoints_on(network).count() > 0);
-        endpoints.flat_map(Container::addresses).collect()
+        endpoints.flat_map(|container| container.addresses()).collect()
     }
 
     /// Who has an address, of the containers that have endpoints of their own or share them.
@@ -297,7 +354,7 @@ impl Registry {
         let mut networks = Vec::new();
         let mut hosts = Vec::new();
         let mut addresses = Vec::new();
-        for id in owners {
+        for id in owners.iter() {
             let (Some(container), Some(standing)) =
                 (self.containers.get(id), self.standing.get(id))
             else {
@@ -320,44 +377,44 @@ impl Registry {
         hosts.sort_by_key(|(shares, ..)| *shares);
         let seen = networks.iter().map(|(network, links)| (*network, &links[..])).collect();
         let hosts = hosts.into_iter().map(|(_, network, host)| (network, host)).collect();
-        Some(Client { view: View::of_container(seen), hosts, addresses })
+        Some(Client { view: View::of_container(seen), hosts, addresses: addresses.into() })
     }
 }
 
-impl Standing {
+impl Wanted {
     /// A container under all its names at one endpoint.
-    fn add(&mut self, container: &Container, endpoint: &Endpoint, aliases: &[Name], via: Via) {
-        let Some(host) = container.host() else { return };
+    fn add(&mut self, container: &Arc<Container>, endpoint: &Endpoint, aliases: &[Name], via: Via) {
         let aliases = aliases.iter().map(|name| (name, NameSource::Alias));
         let names = container.names.iter().map(|(name, source)| (name, *source));
         for (name, source) in names.chain(aliases) {
-            let member = || Member {
-                container: container.id.clone(),
-                name: container.name.clone(),
-                host: host.clone(),
-                source,
-                v4: endpoint.v4,
-                v6: endpoint.v6,
-                guest: via.guest,
-                through_host: via.host,
-                condition: container.condition,
-                rank: container.rank(),
-                weight: container.labels.weight,
-                labels: container.labels.selection,
-                ports: container.ports.clone(),
-            };
             let key = (endpoint.network.clone(), name.clone());
-            self.memberships.entry(key).or_insert_with(member);
+            if !self.has(&key) {
+                let member = Member {
+                    container: container.clone(),
+                    source,
+                    v4: endpoint.v4,
+                    v6: endpoint.v6,
+                    guest: via.guest,
+                    through_host: via.host,
+                };
+                self.memberships.push((key, member));
+            }
         }
+    }
+
+    fn has(&self, key: &Key) -> bool {
+        self.memberships.iter().any(|(known, _)| known == key)
+    }
+}
+
+impl Member {
+    /// Its place among the others of a set.
+    fn place(&self) -> impl Ord + '_ {
+        (self.v4, self.v6, &*self.container.name, &self.container.id)
     }
 }
 
 impl Container {
-    /// The name that stands for it in answers.
-    fn host(&self) -> Option<&Name> {
-        self.names.first().map(|(name, _)| name)
-    }
-
     fn endpoints(&self) -> &[Endpoint] {
         match &self.reach {
             Reach::Endpoints(endpoints) => endpoints,
@@ -379,8 +436,8 @@ fn gateway_id(network: &NetworkId) -> ContainerId {
     ContainerId(format!("host@{}", network.0).into())
 }
 
-fn standing_of_host(id: &ContainerId, network: &Network) -> Standing {
-    let host = Container {
+fn wanted_of_host(id: &ContainerId, network: &Network) -> Wanted {
+    let host = Arc::new(Container {
         id: id.clone(),
         name: "(host)".into(),
         names: HOST_NAMES
@@ -392,13 +449,13 @@ fn standing_of_host(id: &ContainerId, network: &Network) -> Standing {
         labels: Labels::default(),
         reach: Reach::Host,
         ports: [].into(),
-    };
-    let mut standing = Standing::default();
+    });
+    let mut wanted = Wanted::default();
     let gateway = network.gateway();
     if gateway.addresses().next().is_some() {
-        standing.add(&host, &gateway, &[], Via { guest: true, host: true });
+        wanted.add(&host, &gateway, &[], Via { guest: true, host: true });
     }
-    standing
+    wanted
 }
 
 /// The empty non-terminals that a name makes: `c` and `b.c` for `a.b.c`.

@@ -4,24 +4,25 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Health, Rank};
+use super::{Few, Health, Rank};
 
 /// The addresses of one RRset in ascending order, each once, and the next turn.
 #[derive(Debug)]
 pub struct Ring<T> {
-    spokes: Box<[Spoke<T>]>,
-    /// Which of them are answered unless a question says otherwise; the turn is handed over by it.
+    /// Where it began, and one more for each answer.
+    turn: AtomicUsize,
+    /// Where it began.
+    start: usize,
+    spokes: Few<Spoke<T>>,
+    /// Those that are answered under `health`, ready, so that an answer allocates nothing. None:
+    /// all of them.
+    fit: Option<Box<[Spoke<T>]>>,
+    /// Who comes first in a weighted order, computed when it is asked for.
+    schedule: OnceLock<Box<Schedule>>,
+    /// Which spokes are answered unless a question says otherwise; the turn is handed over by it.
     health: Health,
     /// Whether each comes first as often as its weight says, unless a question says otherwise.
     weighted: bool,
-    /// The spokes that are answered under it, ready, so that an answer allocates nothing.
-    fit: Box<[Spoke<T>]>,
-    /// Who comes first in a weighted order, computed when it is asked for.
-    schedule: OnceLock<Box<[usize]>>,
-    /// Where it began.
-    start: usize,
-    /// Where it began, and one more for each answer.
-    turn: AtomicUsize,
     /// The address that the last answer before its first one began with.
     before: Option<T>,
 }
@@ -36,6 +37,10 @@ pub struct Spoke<T> {
     /// How often it comes first, in proportion to the others'.
     pub weight: u8,
 }
+
+/// Which spoke comes first, answer by answer, until it repeats. Boxed, since most rings have none.
+#[derive(Debug)]
+struct Schedule(Vec<usize>);
 
 /// Answers that a weighted order takes until it repeats, times addresses: weights are scaled down
 /// until it fits.
@@ -64,13 +69,13 @@ impl<T: Copy + Ord> Ring<T> {
         let before = previous.and_then(Self::last_first);
         let fit = fit(&spokes, health);
         let mut ring = Self {
+            turn: AtomicUsize::new(0),
+            start: 0,
+            fit: (fit.len() < spokes.len()).then(|| fit.into()),
             spokes: spokes.into(),
+            schedule: OnceLock::new(),
             health,
             weighted,
-            fit: fit.into(),
-            schedule: OnceLock::new(),
-            start: 0,
-            turn: AtomicUsize::new(0),
             before,
         };
         if let Some(last) = before {
@@ -106,11 +111,11 @@ impl<T: Copy + Ord> Ring<T> {
     pub fn weighted(&self, health: Health) -> impl Iterator<Item = T> + use<'_, T> {
         let fit = self.fit(health);
         let other;
-        let schedule = if health == self.health {
+        let Schedule(schedule) = if health == self.health {
             self.schedule()
         } else {
-            other = schedule(&fit);
-            &other[..]
+            other = Schedule::of(&fit);
+            &other
         };
         let first =
             if schedule.is_empty() { 0 } else { schedule[self.take_turn() % schedule.len()] };
@@ -131,10 +136,14 @@ impl<T: Copy + Ord> Ring<T> {
 
     fn fit(&self, health: Health) -> Cow<'_, [Spoke<T>]> {
         if health == self.health {
-            Cow::Borrowed(&self.fit)
+            Cow::Borrowed(self.own_fit())
         } else {
             Cow::Owned(fit(&self.spokes, health))
         }
+    }
+
+    fn own_fit(&self) -> &[Spoke<T>] {
+        self.fit.as_deref().unwrap_or(&self.spokes)
     }
 
     /// The address that the last answer began with, of this ring or of one before it.
@@ -145,26 +154,28 @@ impl<T: Copy + Ord> Ring<T> {
         }
         let last = turn.wrapping_sub(1);
         let last = if self.weighted {
-            let schedule = self.schedule();
+            let Schedule(schedule) = self.schedule();
             *schedule.get(last.checked_rem(schedule.len())?)?
         } else {
-            last.checked_rem(self.fit.len())?
+            last.checked_rem(self.own_fit().len())?
         };
-        self.fit.get(last).map(|spoke| spoke.address)
+        self.own_fit().get(last).map(|spoke| spoke.address)
     }
 
     /// The turn in which the first address after this one comes first.
     fn turn_after(&self, last: T) -> usize {
-        let next = self.fit.partition_point(|spoke| spoke.address <= last);
+        let fit = self.own_fit();
+        let next = fit.partition_point(|spoke| spoke.address <= last);
         if !self.weighted {
             return next;
         }
-        let next = if next == self.fit.len() { 0 } else { next };
-        self.schedule().iter().position(|spoke| *spoke == next).unwrap_or(0)
+        let next = if next == fit.len() { 0 } else { next };
+        let Schedule(schedule) = self.schedule();
+        schedule.iter().position(|spoke| *spoke == next).unwrap_or(0)
     }
 
-    fn schedule(&self) -> &[usize] {
-        self.schedule.get_or_init(|| schedule(&self.fit).into())
+    fn schedule(&self) -> &Schedule {
+        self.schedule.get_or_init(|| Box::new(Schedule::of(self.own_fit())))
     }
 }
 
@@ -207,30 +218,32 @@ impl<T: Copy> Iterator for Walk<'_, T> {
     }
 }
 
-/// Who comes first, answer by answer, until it repeats: smooth weighted round robin. Each time the
-/// one furthest behind its share is taken, so that 5, 1 and 1 give a a b a c a a.
-fn schedule<T>(spokes: &[Spoke<T>]) -> Vec<usize> {
-    let mut weights: Vec<i64> = spokes.iter().map(|spoke| i64::from(spoke.weight)).collect();
-    let divisor = weights.iter().copied().reduce(gcd).unwrap_or(1).max(1);
-    for weight in &mut weights {
-        *weight /= divisor;
-    }
-    let total = |weights: &[i64]| usize::try_from(weights.iter().sum::<i64>()).unwrap_or(0);
-    while total(&weights) * weights.len() > MAX_SCHEDULE && weights.iter().any(|w| *w > 1) {
+impl Schedule {
+    /// Smooth weighted round robin. Each time the one furthest behind its share is taken, so that
+    /// 5, 1 and 1 give a a b a c a a.
+    fn of<T>(spokes: &[Spoke<T>]) -> Self {
+        let mut weights: Vec<i64> = spokes.iter().map(|spoke| i64::from(spoke.weight)).collect();
+        let divisor = weights.iter().copied().reduce(gcd).unwrap_or(1).max(1);
         for weight in &mut weights {
-            *weight = (*weight / 2).max(1);
+            *weight /= divisor;
         }
+        let total = |weights: &[i64]| usize::try_from(weights.iter().sum::<i64>()).unwrap_or(0);
+        while total(&weights) * weights.len() > MAX_SCHEDULE && weights.iter().any(|w| *w > 1) {
+            for weight in &mut weights {
+                *weight = (*weight / 2).max(1);
+            }
+        }
+        let all = weights.iter().sum::<i64>();
+        let mut behind = vec![0; weights.len()];
+        let next = |_| {
+            behind.iter_mut().zip(&weights).for_each(|(behind, weight)| *behind += weight);
+            let furthest =
+                (0..behind.len()).max_by_key(|index| (behind[*index], usize::MAX - index))?;
+            behind[furthest] -= all;
+            Some(furthest)
+        };
+        Self((0..total(&weights)).filter_map(next).collect())
     }
-    let all = weights.iter().sum::<i64>();
-    let mut behind = vec![0; weights.len()];
-    let next = |_| {
-        behind.iter_mut().zip(&weights).for_each(|(behind, weight)| *behind += weight);
-        let furthest =
-            (0..behind.len()).max_by_key(|index| (behind[*index], usize::MAX - index))?;
-        behind[furthest] -= all;
-        Some(furthest)
-    };
-    (0..total(&weights)).filter_map(next).collect()
 }
 
 fn gcd(a: i64, b: i64) -> i64 {

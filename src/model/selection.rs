@@ -1,7 +1,7 @@
 //! `Selection`: in which order, how many, for how long and of what health addresses are answered.
 
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::NonZeroU16;
 use std::str::FromStr;
 
 use super::{Health, Name};
@@ -55,8 +55,8 @@ pub enum Answers {
     Auto,
     /// All.
     All,
-    /// So many at most.
-    Count(NonZeroUsize),
+    /// So many at most; a message has no room for more than its counts can tell.
+    Count(NonZeroU16),
     /// The first one, and those that a client sorts behind it (RFC 6724 section 6, rule 9).
     Sortproof,
 }

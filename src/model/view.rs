@@ -11,7 +11,7 @@ pub enum View {
     /// Every network, in the order of their names.
     All,
     /// These networks, in this order.
-    Networks(Vec<Sight>),
+    Networks(Box<[Sight]>),
 }
 
 /// A network as a client sees it.
@@ -20,7 +20,7 @@ pub struct Sight {
     /// The network.
     pub network: NetworkId,
     /// The client's private names on it.
-    pub links: Vec<Link>,
+    pub links: Box<[Link]>,
 }
 
 /// Which networks are seen by clients that are no container.
@@ -89,17 +89,17 @@ impl View {
         for (network, links) in networks {
             match sights.last_mut().filter(|sight| sight.network == network.id) {
                 // A container that shares the endpoint of another one has no links of its own.
-                Some(sight) => sight.links.extend_from_slice(links),
-                None => sights.push(Sight { network: network.id.clone(), links: links.to_vec() }),
+                Some(sight) => sight.links = [&sight.links[..], links].concat().into(),
+                None => sights.push(Sight { network: network.id.clone(), links: links.into() }),
             }
         }
-        Self::Networks(sights)
+        Self::Networks(sights.into())
     }
 
     /// A view of these networks, without private names.
     #[must_use]
     pub fn of_networks(networks: Vec<NetworkId>) -> Self {
-        let sight = |network| Sight { network, links: Vec::new() };
+        let sight = |network| Sight { network, links: Box::default() };
         Self::Networks(networks.into_iter().map(sight).collect())
     }
 

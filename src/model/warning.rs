@@ -93,9 +93,9 @@ pub fn warnings(sets: &[Arc<RecordSet>], networks: &[Arc<str>], policy: &Policy)
 fn shared_own_name(set: &RecordSet) -> Option<Warning> {
     let owner = set.members.iter().find(|member| member.source.is_own())?;
     let leads_on =
-        |m: &&Member| m.container != owner.container && (m.v4, m.v6) != (owner.v4, owner.v6);
+        |m: &&Member| m.container.id != owner.container.id && (m.v4, m.v6) != (owner.v4, owner.v6);
     let other = set.members.iter().find(leads_on)?;
-    let (owner, other) = (owner.name.to_string(), other.name.to_string());
+    let (owner, other) = (owner.container.name.to_string(), other.container.name.to_string());
     let network = set.place.name.to_string();
     Some(Warning { name: set.owner.clone(), what: What::Together { owner, other, network } })
 }
@@ -116,7 +116,7 @@ fn clients_sort(set: &RecordSet, policy: &Policy) -> Option<Warning> {
 
 /// Whose they are; of many, the first few.
 fn container_names(set: &RecordSet) -> String {
-    let mut names: Vec<&str> = set.members.iter().map(|member| &*member.name).collect();
+    let mut names: Vec<&str> = set.members.iter().map(|member| &*member.container.name).collect();
     let more = names.len().saturating_sub(NAMED);
     names.truncate(NAMED);
     let names = names.join(", ");
@@ -130,8 +130,8 @@ fn two_networks(sets: &[Arc<RecordSet>]) -> Option<Warning> {
     // As they are searched: where nobody has an address of its own, last.
     sets.sort_by_key(|set| set.members.iter().all(|member| member.guest));
     let (first, others) = sets.split_first()?;
-    let answers: HashSet<&ContainerId> = first.members.iter().map(|m| &m.container).collect();
-    let hides = |set: &RecordSet| set.members.iter().any(|m| !answers.contains(&m.container));
+    let answers: HashSet<&ContainerId> = first.members.iter().map(|m| &m.container.id).collect();
+    let hides = |set: &RecordSet| set.members.iter().any(|m| !answers.contains(&m.container.id));
     let other = others.iter().find(|set| hides(set))?;
     let owner = |set: &RecordSet| format!("{} on {}", container_names(set), set.place.name);
     Some(self::hides(&first.owner, owner(first), owner(other)))
@@ -143,7 +143,7 @@ fn against_configuration(set: &RecordSet, policy: &Policy) -> Option<Warning> {
     let configured = policy.statics.owners().any(|owner| *owner == set.owner);
     let apex = policy.domains.iter().any(|domain| *domain == set.owner);
     let member = set.members.first().filter(|_| configured || apex)?;
-    let owner = format!("{} on {}", member.name, set.place.name);
+    let owner = format!("{} on {}", member.container.name, set.place.name);
     let (answers, hidden) = if configured {
         ("the configuration's record".to_owned(), owner)
     } else {

@@ -1,7 +1,6 @@
 //! The labels `netalias.…` of a container, whichever source it comes from.
 
 use std::str::FromStr;
-use std::sync::Arc;
 
 use crate::model::{Labels, Name, Port};
 
@@ -72,7 +71,7 @@ impl Spoken {
     }
 
     /// The ports that it exposes, as `80/tcp`, and those that its labels name.
-    pub(super) fn ports(&self, exposed: &[String]) -> Arc<[Port]> {
+    pub(super) fn ports(&self, exposed: &[String]) -> Box<[Port]> {
         let named = &self.ports;
         let mut texts: Vec<&String> =
             exposed.iter().chain(named.iter().map(|(_, port)| port)).collect();

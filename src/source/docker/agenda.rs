@@ -266,7 +266,7 @@ mod tests {
             agenda.learn(&Change::Container(crate::model::Container {
                 id: id.clone(),
                 name: "c".into(),
-                names: Vec::new(),
+                names: Box::default(),
                 started: 0,
                 condition: crate::model::Condition::Running,
                 labels: crate::model::Labels::default(),

@@ -69,7 +69,9 @@ pub fn container(id: &ContainerId, inspect: Inspected, sent: &Sent) -> Translate
         "host" => Reach::Host,
         mode => match mode.strip_prefix("container:") {
             Some(other) => Reach::SharedWith(ContainerId(other.into())),
-            None => Reach::Endpoints(endpoints(&names.valid, networks, &links, &mut invalid)),
+            None => {
+                Reach::Endpoints(endpoints(&names.valid, networks, &links, &mut invalid).into())
+            }
         },
     };
     invalid.sort_unstable();
@@ -78,7 +80,7 @@ pub fn container(id: &ContainerId, inspect: Inspected, sent: &Sent) -> Translate
     let container = Container {
         id: id.clone(),
         name: name.into(),
-        names: names.valid,
+        names: names.valid.into(),
         started: signals::nanoseconds(state.started_at.as_deref().unwrap_or_default()).unwrap_or(0),
         condition: condition(&state, sent, config.stop_signal.as_deref()),
         labels: labels.answers,
@@ -377,7 +379,7 @@ mod tests {
         assert_eq!(reach("container:c1"), Reach::SharedWith(ContainerId("c1".into())));
         let mut none = inspect();
         none["NetworkSettings"]["Networks"] = json!({"none": {"NetworkID": "n0", "IPAddress": ""}});
-        assert_eq!(running(none).reach, Reach::Endpoints(vec![]));
+        assert_eq!(running(none).reach, Reach::Endpoints(Box::default()));
     }
 
     #[test]

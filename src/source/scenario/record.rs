@@ -125,7 +125,7 @@ impl Record {
         Container {
             id: self.id.clone(),
             name: Arc::from(self.name.as_str()),
-            names: names.valid,
+            names: names.valid.into(),
             started: self.started.into(),
             condition,
             labels: labels.answers,
