@@ -336,7 +336,7 @@ impl Reader {
         if reverse.is_whole()
             && let Some(client) = self.maps.clients.get(&reverse.address)
         {
-            let seen = client.hosts.iter().filter(|(network, _)| view.sees(network));
+            let seen = client.hosts(reverse.address).filter(|(network, _)| view.sees(network));
             let mut names = seen.filter_map(|(id, host)| {
                 let network = Name::parse(&self.maps.networks.get(id)?.name).ok()?;
                 Some((host.below(&network).ok()?, network))

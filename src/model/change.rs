@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::{Asker, Container, ContainerId, Name, NameSource, Network, NetworkId, View};
+use super::{
+    Asker, Container, ContainerId, Endpoint, Few, Name, NameSource, Network, NetworkId, View,
+};
 
 /// One thing that a source knows now. It is a state, not a step: saying it twice changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,21 +51,27 @@ pub enum Update {
 pub struct Client {
     /// What it sees.
     pub view: View,
-    /// On which network it has the address, and its first name: what the address points back to.
-    pub hosts: Box<[(NetworkId, Name)]>,
-    /// All its addresses, by network.
-    pub addresses: Box<[(NetworkId, IpAddr)]>,
+    /// Whose address it is. More than one container's for a moment when an address moves from one
+    /// to another, and the two changes come one after the other.
+    pub containers: Few<Arc<Container>>,
 }
 
 impl Client {
     /// Adds the client's own addresses on a network.
     pub fn introduce(&self, asker: &mut Asker, network: &NetworkId) {
-        for (_, address) in self.addresses.iter().filter(|(on, _)| on == network) {
-            match address {
-                IpAddr::V4(v4) => asker.v4 = Some(*v4),
-                IpAddr::V6(v6) => asker.v6 = Some(*v6),
-            }
+        for endpoint in self.containers.iter().flat_map(|c| c.endpoints_on(network)) {
+            asker.v4 = endpoint.v4.or(asker.v4);
+            asker.v6 = endpoint.v6.or(asker.v6);
         }
+    }
+
+    /// On which networks it has an address, and what that points back to there.
+    pub fn hosts(&self, address: IpAddr) -> impl Iterator<Item = (&NetworkId, &Name)> {
+        self.containers.iter().flat_map(move |container| {
+            let has_it = move |e: &&Endpoint| e.addresses().any(|own| own == address);
+            let on = container.endpoints().iter().filter(has_it);
+            on.filter_map(|endpoint| Some((&endpoint.network, container.host()?)))
+        })
     }
 }
 

@@ -189,6 +189,25 @@ impl Container {
         self.names.first().map(|(name, _)| name)
     }
 
+    /// Its own endpoints.
+    #[must_use]
+    pub fn endpoints(&self) -> &[Endpoint] {
+        match &self.reach {
+            Reach::Endpoints(endpoints) => endpoints,
+            Reach::SharedWith(_) | Reach::Host => &[],
+        }
+    }
+
+    /// Its own endpoints on one network.
+    pub fn endpoints_on(&self, network: &NetworkId) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints().iter().filter(move |endpoint| endpoint.network == *network)
+    }
+
+    /// Its own addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.endpoints().iter().flat_map(Endpoint::addresses)
+    }
+
     /// How its endpoints are preferred.
     #[must_use]
     pub fn rank(&self) -> Rank {

@@ -16,19 +16,24 @@ pub struct Registry {
     /// Shared with the memberships that follow from them.
     containers: HashMap<ContainerId, Arc<Container>>,
     names: HashMap<Key, Entry>,
-    /// What of each container stands in `names` and `clients` now.
-    standing: HashMap<ContainerId, Standing>,
-    /// Which containers have an address. More than one when they share it, and for a moment when
-    /// an address moves from one to another and the two changes come one after the other.
+    /// Which containers have an address of their own.
     clients: HashMap<IpAddr, Few<ContainerId>>,
     /// Containers that are reached through this one.
     sharers: HashMap<ContainerId, BTreeSet<ContainerId>>,
     /// Containers that are reached through the host.
     on_host: BTreeSet<ContainerId>,
+    /// The names of those that are reached through others, and of the host on each network: what
+    /// they are follows from more than themselves, and changes with it.
+    dependent: HashMap<ContainerId, Box<[Key]>>,
+    /// What a container sees that is on one network only; most are, and see the same.
+    views: HashMap<NetworkId, View>,
 }
 
 /// A name on a network.
 type Key = (NetworkId, Name);
+
+/// The names of one container, each once.
+type Memberships = Vec<(Key, Member)>;
 
 #[derive(Debug, Default)]
 struct Entry {
@@ -37,22 +42,6 @@ struct Entry {
     /// How many members' names end in this one: while there are any it is an empty non-terminal
     /// (RFC 8020), and cannot be NXDOMAIN.
     below: usize,
-}
-
-/// What is to stand of a container.
-#[derive(Default)]
-struct Wanted {
-    /// Each name once.
-    memberships: Vec<(Key, Member)>,
-    /// The own addresses, each with its network; those of the host are not a container's own.
-    addresses: Vec<(IpAddr, NetworkId)>,
-}
-
-/// What stands of a container: where to find its memberships, and its own addresses.
-#[derive(Debug, Default)]
-struct Standing {
-    keys: Box<[Key]>,
-    addresses: Box<[(IpAddr, NetworkId)]>,
 }
 
 /// By whose endpoint a container is reached.
@@ -92,8 +81,14 @@ impl Registry {
                 }
                 self.drop_network(&id, &mut touched);
             }
-            Change::Container(container) => self.put_container(container, &mut touched),
-            Change::ContainerGone(id) => self.drop_container(&id, &mut touched),
+            Change::Container(container) => {
+                let known = self.containers.get(&container.id);
+                if known.is_none_or(|known| **known != container) {
+                    let container = self.sharing_texts(container);
+                    self.replace(&container.id.clone(), Some(container), &mut touched);
+                }
+            }
+            Change::ContainerGone(id) => self.replace(&id, None, &mut touched),
         }
         self.publish(touched, &mut updates);
         updates
@@ -102,60 +97,43 @@ impl Registry {
     fn put_network(&mut self, network: Network, touched: &mut Touched) {
         let id = network.id.clone();
         let gateway = gateway_id(&id);
-        let wanted = wanted_of_host(&gateway, &network);
+        let of_host = memberships_of_host(&gateway, &network);
         self.networks.insert(id.clone(), network);
-        self.restand(&gateway, wanted, touched);
+        self.restand_dependent(&gateway, of_host, touched);
         self.refresh_host(touched);
         // Whoever is on it sees it in its place.
+        self.views.remove(&id);
         touched.clients.extend(self.addresses_on(&id));
     }
 
     fn drop_network(&mut self, id: &NetworkId, touched: &mut Touched) {
         self.networks.remove(id);
-        self.restand(&gateway_id(id), Wanted::default(), touched);
-        let on_it = |container: &&mut Arc<Container>| container.endpoints_on(id).next().is_some();
-        let mut left = Vec::new();
-        for container in self.containers.values_mut().filter(on_it) {
+        self.views.remove(id);
+        self.restand_dependent(&gateway_id(id), Vec::new(), touched);
+        let on_it = |container: &&Arc<Container>| container.endpoints_on(id).next().is_some();
+        let left: Vec<_> = self.containers.values().filter(on_it).cloned().collect();
+        for container in left {
             let others = container.endpoints().iter().filter(|endpoint| endpoint.network != *id);
             let reach = Reach::Endpoints(others.cloned().collect());
-            *container = Arc::new(Container { reach, ..Container::clone(container) });
-            left.push(container.id.clone());
-        }
-        for container in left {
-            self.refresh(&container, touched);
+            let without = Container { reach, ..Container::clone(&container) };
+            self.replace(&container.id, Some(without), touched);
         }
         self.refresh_host(touched);
     }
 
-    fn put_container(&mut self, mut container: Container, touched: &mut Touched) {
-        if self.containers.get(&container.id).is_some_and(|known| **known == container) {
-            return;
+    fn refresh_host(&mut self, touched: &mut Touched) {
+        for id in self.on_host.clone() {
+            self.refresh_dependent(&id, touched);
         }
-        self.share_texts(&mut container);
-        let id = container.id.clone();
-        self.forget_reach(&id);
-        match &container.reach {
-            Reach::SharedWith(other) => {
-                self.sharers.entry(other.clone()).or_default().insert(id.clone());
-            }
-            Reach::Host => {
-                self.on_host.insert(id.clone());
-            }
-            Reach::Endpoints(_) => {}
-        }
-        // A client's links are part of its view.
-        touched.clients.extend(container.addresses());
-        self.containers.insert(id.clone(), Arc::new(container));
-        self.refresh(&id, touched);
     }
 
     /// Ids and names that are known already are taken from there: each of a hundred thousand
     /// containers would otherwise have its own copy of its network's id.
-    fn share_texts(&self, container: &mut Container) {
+    fn sharing_texts(&self, mut container: Container) -> Container {
         if let Some((known, _)) = self.containers.get_key_value(&container.id) {
             container.id = known.clone();
         }
-        let Reach::Endpoints(endpoints) = &mut container.reach else { return };
+        let Reach::Endpoints(endpoints) = &mut container.reach else { return container };
         for endpoint in endpoints {
             if let Some((known, _)) = self.networks.get_key_value(&endpoint.network) {
                 endpoint.network = known.clone();
@@ -167,45 +145,104 @@ impl Registry {
                 }
             }
         }
+        container
     }
 
-    fn drop_container(&mut self, id: &ContainerId, touched: &mut Touched) {
-        self.forget_reach(id);
-        self.containers.remove(id);
-        self.refresh(id, touched);
-    }
-
-    fn forget_reach(&mut self, id: &ContainerId) {
-        self.on_host.remove(id);
-        if let Some(Reach::SharedWith(other)) = self.containers.get(id).map(|c| &c.reach)
-            && let Some(sharers) = self.sharers.get_mut(other)
-        {
-            sharers.remove(id);
-            if sharers.is_empty() {
-                self.sharers.remove(other);
+    /// A container as it is now, in place of what it was; with it those that are reached through
+    /// it.
+    fn replace(&mut self, id: &ContainerId, new: Option<Container>, touched: &mut Touched) {
+        let new = new.map(Arc::new);
+        let old = match &new {
+            Some(new) => self.containers.insert(id.clone(), new.clone()),
+            None => self.containers.remove(id),
+        };
+        self.move_reach(id, old.as_deref(), new.as_deref());
+        self.move_addresses(id, old.as_deref(), new.as_deref(), touched);
+        let had = match &old {
+            Some(old) if !old.is_dependent() => {
+                self.memberships_of(old).into_iter().map(|(key, _)| key).collect()
             }
+            _ => self.dependent.remove(id).unwrap_or_default(),
+        };
+        let wanted = new.as_ref().map(|new| self.memberships_of(new)).unwrap_or_default();
+        let keys = self.restand(id, &had, wanted, touched);
+        if !keys.is_empty() && new.is_some_and(|new| new.is_dependent()) {
+            self.dependent.insert(id.clone(), keys);
         }
-    }
-
-    fn refresh_host(&mut self, touched: &mut Touched) {
-        for id in self.on_host.clone() {
-            self.refresh(&id, touched);
-        }
-    }
-
-    /// Lets a container, and those that are reached through it, stand as they are now.
-    fn refresh(&mut self, id: &ContainerId, touched: &mut Touched) {
-        let wanted = self.containers.get(id).map(|c| self.wanted_of(c)).unwrap_or_default();
-        self.restand(id, wanted, touched);
         for sharer in self.sharers.get(id).cloned().unwrap_or_default() {
             // Docker lets nobody share with a container that shares, so this ends.
-            let container = self.containers.get(&sharer);
-            let wanted = container.map(|c| self.wanted_of(c)).unwrap_or_default();
-            self.restand(&sharer, wanted, touched);
+            self.refresh_dependent(&sharer, touched);
         }
     }
 
-    fn wanted_of(&self, container: &Arc<Container>) -> Wanted {
+    fn move_reach(&mut self, id: &ContainerId, old: Option<&Container>, new: Option<&Container>) {
+        match old.map(|old| &old.reach) {
+            Some(Reach::SharedWith(other)) => {
+                if let Some(sharers) = self.sharers.get_mut(other) {
+                    sharers.remove(id);
+                    if sharers.is_empty() {
+                        self.sharers.remove(other);
+                    }
+                }
+            }
+            Some(Reach::Host) => drop(self.on_host.remove(id)),
+            Some(Reach::Endpoints(_)) | None => {}
+        }
+        match new.map(|new| &new.reach) {
+            Some(Reach::SharedWith(other)) => {
+                self.sharers.entry(other.clone()).or_default().insert(id.clone());
+            }
+            Some(Reach::Host) => drop(self.on_host.insert(id.clone())),
+            Some(Reach::Endpoints(_)) | None => {}
+        }
+    }
+
+    /// What a client sees depends on all its networks, and what its address points back to on its
+    /// names: so any difference touches every address.
+    fn move_addresses(
+        &mut self,
+        id: &ContainerId,
+        old: Option<&Container>,
+        new: Option<&Container>,
+        touched: &mut Touched,
+    ) {
+        for address in old.into_iter().flat_map(Container::addresses) {
+            if let Some(owners) = self.clients.get_mut(&address) {
+                let mut others = std::mem::take(owners).into_vec();
+                others.retain(|owner| owner != id);
+                *owners = others.into();
+            }
+            touched.clients.insert(address);
+        }
+        for address in new.into_iter().flat_map(Container::addresses) {
+            let owners = self.clients.entry(address).or_default();
+            if !owners.contains(id) {
+                let mut all = std::mem::take(owners).into_vec();
+                all.push(id.clone());
+                *owners = all.into();
+            }
+            touched.clients.insert(address);
+        }
+    }
+
+    /// Lets one that is reached through others stand as it is now.
+    fn refresh_dependent(&mut self, id: &ContainerId, touched: &mut Touched) {
+        let container = self.containers.get(id);
+        let wanted = container.map(|c| self.memberships_of(c)).unwrap_or_default();
+        self.restand_dependent(id, wanted, touched);
+    }
+
+    fn restand_dependent(&mut self, id: &ContainerId, wanted: Memberships, touched: &mut Touched) {
+        let had = self.dependent.remove(id).unwrap_or_default();
+        let keys = self.restand(id, &had, wanted, touched);
+        if !keys.is_empty() {
+            self.dependent.insert(id.clone(), keys);
+        }
+    }
+
+    /// The names that a container is to have. Those of one with endpoints of its own follow from
+    /// itself alone.
+    fn memberships_of(&self, container: &Arc<Container>) -> Memberships {
         let through = match &container.reach {
             // Who was started before the other one's last start is left in a network namespace
             // that has gone.
@@ -215,80 +252,56 @@ impl Registry {
             }
             own => Some(own),
         };
-        let mut wanted = Wanted::default();
+        let mut memberships = Vec::new();
         match through {
             Some(Reach::Endpoints(endpoints)) => {
-                let shared = matches!(container.reach, Reach::SharedWith(_));
+                let shared = container.is_dependent();
                 for endpoint in endpoints {
                     // Aliases belong to the container that was attached.
                     let aliases = if shared { &[] } else { &endpoint.aliases[..] };
-                    wanted.add(container, endpoint, aliases, Via { guest: shared, host: false });
-                    let own = endpoint.addresses().map(|a| (a, endpoint.network.clone()));
-                    wanted.addresses.extend(own);
+                    let via = Via { guest: shared, host: false };
+                    add(&mut memberships, container, endpoint, aliases, via);
                 }
             }
             Some(Reach::Host) => {
                 for network in self.networks.values() {
                     let gateway = network.gateway();
                     if gateway.addresses().next().is_some() {
-                        wanted.add(container, &gateway, &[], Via { guest: true, host: true });
+                        let via = Via { guest: true, host: true };
+                        add(&mut memberships, container, &gateway, &[], via);
                     }
                 }
             }
             Some(Reach::SharedWith(_)) | None => {}
         }
-        wanted.addresses.sort_unstable();
-        wanted.addresses.dedup();
-        wanted
+        memberships
     }
 
-    /// Replaces what stands of a container by what is to stand, and touches what differs.
-    fn restand(&mut self, id: &ContainerId, new: Wanted, touched: &mut Touched) {
-        let old = self.standing.remove(id).unwrap_or_default();
-        let mut differs = *old.addresses != *new.addresses;
-        for key in old.keys.iter().filter(|key| !new.has(key)) {
+    /// Replaces the names that a container had by those that it is to have, touches what differs,
+    /// and returns their keys.
+    fn restand(
+        &mut self,
+        id: &ContainerId,
+        had: &[Key],
+        wanted: Memberships,
+        touched: &mut Touched,
+    ) -> Box<[Key]> {
+        for key in had.iter().filter(|key| !has(&wanted, key)) {
             self.leave(key, id, touched);
-            differs = true;
         }
-        let mut keys = Vec::with_capacity(new.memberships.len());
-        for (key, member) in new.memberships {
-            differs |= self.join(&key, &member, touched);
-            keys.push(key);
-        }
-        for (address, _) in &old.addresses {
-            if let Some(owners) = self.clients.get_mut(address) {
-                let mut others = std::mem::take(owners).into_vec();
-                others.retain(|owner| owner != id);
-                *owners = others.into();
-            }
-        }
-        for (address, _) in &new.addresses {
-            let owners = self.clients.entry(*address).or_default();
-            if !owners.contains(id) {
-                let mut all = std::mem::take(owners).into_vec();
-                all.push(id.clone());
-                *owners = all.into();
-            }
-        }
-        // What a client sees depends on all its networks, and what its address points back to on
-        // its names: so any difference touches every address.
-        if differs {
-            let both = old.addresses.iter().chain(&new.addresses);
-            touched.clients.extend(both.map(|(address, _)| *address));
-        }
-        if !keys.is_empty() || !new.addresses.is_empty() {
-            let standing = Standing { keys: keys.into(), addresses: new.addresses.into() };
-            self.standing.insert(id.clone(), standing);
-        }
+        let join = |(key, member): (Key, Member)| {
+            self.join(&key, &member, touched);
+            key
+        };
+        wanted.into_iter().map(join).collect()
     }
 
-    /// Whether that makes a difference.
-    fn join(&mut self, key: &Key, member: &Member, touched: &mut Touched) -> bool {
+    fn join(&mut self, key: &Key, member: &Member, touched: &mut Touched) {
         let entry = self.names.entry(key.clone()).or_default();
         let id = &member.container.id;
         let known = entry.members.iter().find(|known| known.container.id == *id);
         if known == Some(member) {
-            return false;
+            return;
         }
         let joins = known.is_none();
         let others = entry.members.iter().filter(|other| other.container.id != *id);
@@ -302,7 +315,6 @@ impl Registry {
             }
         }
         touched.names.insert(key.clone());
-        true
     }
 
     fn leave(&mut self, key: &Key, id: &ContainerId, touched: &mut Touched) {
@@ -344,67 +356,62 @@ impl Registry {
     }
 
     fn addresses_on(&self, network: &NetworkId) -> Vec<IpAddr> {
-        let endpoints = self.containers.values().filter(|c| c.endpoints_on(network).count() > 0);
-        endpoints.flat_map(|container| container.addresses()).collect()
+        let on_it = self.containers.values().filter(|c| c.endpoints_on(network).next().is_some());
+        on_it.flat_map(|container| container.addresses()).collect()
     }
 
-    /// Who has an address, of the containers that have endpoints of their own or share them.
-    fn client(&self, address: IpAddr) -> Option<Client> {
+    /// Who has an address.
+    fn client(&mut self, address: IpAddr) -> Option<Client> {
         let owners = self.clients.get(&address).filter(|owners| !owners.is_empty())?;
-        let mut networks = Vec::new();
-        let mut hosts = Vec::new();
-        let mut addresses = Vec::new();
-        for id in owners.iter() {
-            let (Some(container), Some(standing)) =
-                (self.containers.get(id), self.standing.get(id))
-            else {
-                continue;
-            };
-            for (own, network) in &standing.addresses {
-                addresses.push((network.clone(), *own));
-                let links = container.endpoints_on(network).flat_map(|endpoint| &endpoint.links);
-                let links: Vec<_> = links.cloned().collect();
-                networks.extend(self.networks.get(network).map(|network| (network, links)));
-                if *own == address
-                    && let Some(host) = container.host()
-                {
-                    // A container that only shares the address comes after its owner.
-                    let shares = matches!(container.reach, Reach::SharedWith(_));
-                    hosts.push((shares, network.clone(), host.clone()));
-                }
+        let owners = owners.iter().filter_map(|id| self.containers.get(id).cloned());
+        let containers: Vec<Arc<Container>> = owners.collect();
+        let endpoints = containers.iter().flat_map(|container| container.endpoints());
+        let seen = endpoints.filter_map(|endpoint| {
+            Some((self.networks.get(&endpoint.network)?, &endpoint.links[..]))
+        });
+        let view = View::of_container(seen.collect());
+        Some(Client { view: self.shared(view), containers: containers.into() })
+    }
+
+    /// The same view, but one that others have, too.
+    fn shared(&mut self, view: View) -> View {
+        match &view {
+            View::Networks(sights) if sights.len() == 1 && sights[0].links.is_empty() => {
+                self.views.entry(sights[0].network.clone()).or_insert(view).clone()
             }
+            _ => view,
         }
-        hosts.sort_by_key(|(shares, ..)| *shares);
-        let seen = networks.iter().map(|(network, links)| (*network, &links[..])).collect();
-        let hosts = hosts.into_iter().map(|(_, network, host)| (network, host)).collect();
-        Some(Client { view: View::of_container(seen), hosts, addresses: addresses.into() })
     }
 }
 
-impl Wanted {
-    /// A container under all its names at one endpoint.
-    fn add(&mut self, container: &Arc<Container>, endpoint: &Endpoint, aliases: &[Name], via: Via) {
-        let aliases = aliases.iter().map(|name| (name, NameSource::Alias));
-        let names = container.names.iter().map(|(name, source)| (name, *source));
-        for (name, source) in names.chain(aliases) {
-            let key = (endpoint.network.clone(), name.clone());
-            if !self.has(&key) {
-                let member = Member {
-                    container: container.clone(),
-                    source,
-                    v4: endpoint.v4,
-                    v6: endpoint.v6,
-                    guest: via.guest,
-                    through_host: via.host,
-                };
-                self.memberships.push((key, member));
-            }
+/// Adds a container under all its names at one endpoint.
+fn add(
+    memberships: &mut Memberships,
+    container: &Arc<Container>,
+    endpoint: &Endpoint,
+    aliases: &[Name],
+    via: Via,
+) {
+    let aliases = aliases.iter().map(|name| (name, NameSource::Alias));
+    let names = container.names.iter().map(|(name, source)| (name, *source));
+    for (name, source) in names.chain(aliases) {
+        let key = (endpoint.network.clone(), name.clone());
+        if !has(memberships, &key) {
+            let member = Member {
+                container: container.clone(),
+                source,
+                v4: endpoint.v4,
+                v6: endpoint.v6,
+                guest: via.guest,
+                through_host: via.host,
+            };
+            memberships.push((key, member));
         }
     }
+}
 
-    fn has(&self, key: &Key) -> bool {
-        self.memberships.iter().any(|(known, _)| known == key)
-    }
+fn has(memberships: &Memberships, key: &Key) -> bool {
+    memberships.iter().any(|(known, _)| known == key)
 }
 
 impl Member {
@@ -415,19 +422,9 @@ impl Member {
 }
 
 impl Container {
-    fn endpoints(&self) -> &[Endpoint] {
-        match &self.reach {
-            Reach::Endpoints(endpoints) => endpoints,
-            Reach::SharedWith(_) | Reach::Host => &[],
-        }
-    }
-
-    fn endpoints_on(&self, network: &NetworkId) -> impl Iterator<Item = &Endpoint> {
-        self.endpoints().iter().filter(move |endpoint| endpoint.network == *network)
-    }
-
-    fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.endpoints().iter().flat_map(Endpoint::addresses)
+    /// Whether it is reached through others, so that its names follow from them, too.
+    fn is_dependent(&self) -> bool {
+        !matches!(self.reach, Reach::Endpoints(_))
     }
 }
 
@@ -436,7 +433,7 @@ fn gateway_id(network: &NetworkId) -> ContainerId {
     ContainerId(format!("host@{}", network.0).into())
 }
 
-fn wanted_of_host(id: &ContainerId, network: &Network) -> Wanted {
+fn memberships_of_host(id: &ContainerId, network: &Network) -> Memberships {
     let host = Arc::new(Container {
         id: id.clone(),
         name: "(host)".into(),
@@ -450,12 +447,12 @@ fn wanted_of_host(id: &ContainerId, network: &Network) -> Wanted {
         reach: Reach::Host,
         ports: [].into(),
     });
-    let mut wanted = Wanted::default();
+    let mut memberships = Vec::new();
     let gateway = network.gateway();
     if gateway.addresses().next().is_some() {
-        wanted.add(&host, &gateway, &[], Via { guest: true, host: true });
+        add(&mut memberships, &host, &gateway, &[], Via { guest: true, host: true });
     }
-    wanted
+    memberships
 }
 
 /// The empty non-terminals that a name makes: `c` and `b.c` for `a.b.c`.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::{Link, Name, NameError, Network, NetworkId};
 
@@ -11,7 +12,7 @@ pub enum View {
     /// Every network, in the order of their names.
     All,
     /// These networks, in this order.
-    Networks(Box<[Sight]>),
+    Networks(Arc<[Sight]>),
 }
 
 /// A network as a client sees it.
