@@ -111,7 +111,7 @@ fn entry(set: &Arc<RecordSet>) -> NameEntry {
         id: member.container.id.0.to_string(),
         v4: member.v4,
         v6: member.v6,
-        source: member.source.as_str().to_owned(),
+        source: member.container.source_of(&set.owner).as_str().to_owned(),
         state: member.container.condition.as_str().to_owned(),
         answered: set.answers(member),
     });

@@ -3,9 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::{
-    Asker, Container, ContainerId, Endpoint, Few, Name, NameSource, Network, NetworkId, View,
-};
+use super::{Asker, Container, ContainerId, Endpoint, Few, Name, Network, NetworkId, View};
 
 /// One thing that a source knows now. It is a state, not a step: saying it twice changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,8 +78,6 @@ impl Client {
 pub struct Member {
     /// The container; all its memberships share it.
     pub container: Arc<Container>,
-    /// Where it has the name from.
-    pub source: NameSource,
     /// Its IPv4 address.
     pub v4: Option<Ipv4Addr>,
     /// Its IPv6 address.

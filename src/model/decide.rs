@@ -216,7 +216,7 @@ fn selection(question: &Question, set: &RecordSet, policy: &Policy) -> Selection
         Zone::Domain(domain) => Some(domain),
         _ => None,
     };
-    policy.rules.selection(domain, &set.owner, set.labels)
+    policy.rules.selection(domain, &set.owner, set.labels())
 }
 
 fn from_set(question: &Question, set: &Arc<RecordSet>, policy: &Policy) -> Decision {

@@ -189,6 +189,13 @@ impl Container {
         self.names.first().map(|(name, _)| name)
     }
 
+    /// Where it has one of its names from. What is none of its own is an alias.
+    #[must_use]
+    pub fn source_of(&self, name: &Name) -> NameSource {
+        let own = self.names.iter().find(|(own, _)| own == name);
+        own.map_or(NameSource::Alias, |(_, source)| *source)
+    }
+
     /// Its own endpoints.
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {

@@ -22,12 +22,17 @@ pub struct RecordSet {
     pub place: Arc<Place>,
     /// Every endpoint, by address, fit or not. Empty for an empty non-terminal.
     pub members: Arc<[Member]>,
-    /// What the containers' labels say about selection, as far as most of them agree.
-    pub labels: Overrides,
-    /// Whether they do not agree.
-    pub labels_differ: bool,
-    /// Which endpoints are answered, unless the question's domain says otherwise.
-    pub health: Health,
+    /// What the containers' labels say about selection. Most say nothing.
+    labels: Option<Box<Agreed>>,
+}
+
+/// What the labels of a set's containers say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Agreed {
+    /// As far as most of them agree.
+    labels: Overrides,
+    /// Whether anybody says otherwise.
+    differ: bool,
 }
 
 /// The network of a set.
@@ -64,8 +69,8 @@ impl RecordSet {
         rules: &Rules,
         previous: Option<&Self>,
     ) -> Self {
-        let (labels, labels_differ) = agreed(&members);
-        let selection = rules.without_domain(&owner, labels).resolved();
+        let agreed = agreed(&members);
+        let selection = rules.without_domain(&owner, agreed.labels).resolved();
         let (health, weighted) = (selection.health, selection.order == Order::Weighted);
         let v4 = members.iter().filter_map(|member| Some(member.spoke(member.v4?))).collect();
         let v6: Vec<_> =
@@ -78,9 +83,7 @@ impl RecordSet {
             owner,
             place,
             members,
-            labels,
-            labels_differ,
-            health,
+            labels: (agreed != Agreed::default()).then(|| Box::new(agreed)),
         }
     }
 
@@ -97,11 +100,24 @@ impl RecordSet {
         self.v6.as_deref()
     }
 
-    /// Whether answers have this member; health may leave it out.
+    /// What the containers' labels say about selection, as far as most of them agree.
+    #[must_use]
+    pub fn labels(&self) -> Overrides {
+        self.labels.as_ref().map(|agreed| agreed.labels).unwrap_or_default()
+    }
+
+    /// Whether they do not agree.
+    #[must_use]
+    pub fn labels_differ(&self) -> bool {
+        self.labels.as_ref().is_some_and(|agreed| agreed.differ)
+    }
+
+    /// Whether answers have this member, unless the question's domain says otherwise; health may
+    /// leave it out.
     #[must_use]
     pub fn answers(&self, member: &Member) -> bool {
-        let v4 = || self.v4.addresses(self.health);
-        let v6 = || self.v6().map(|ring| ring.addresses(self.health)).unwrap_or_default();
+        let v4 = || self.v4.fit_addresses();
+        let v6 = || self.v6().map(Ring::fit_addresses).unwrap_or_default();
         member.v4.is_some_and(|address| v4().contains(&address))
             || member.v6.is_some_and(|address| v6().contains(&address))
     }
@@ -114,9 +130,8 @@ impl Member {
     }
 }
 
-/// What the labels of a set's containers say: the majority for each key, by name order where two
-/// are equally many; and whether anybody says otherwise.
-fn agreed(members: &[Member]) -> (Overrides, bool) {
+/// The majority for each key, by name order where two are equally many.
+fn agreed(members: &[Member]) -> Agreed {
     let mut differ = false;
     let labels = Overrides {
         order: majority(members, |labels| labels.order, &mut differ),
@@ -124,7 +139,7 @@ fn agreed(members: &[Member]) -> (Overrides, bool) {
         ttl: majority(members, |labels| labels.ttl, &mut differ),
         health: majority(members, |labels| labels.health, &mut differ),
     };
-    (labels, differ)
+    Agreed { labels, differ }
 }
 
 fn majority<T: Copy + PartialEq>(

@@ -32,8 +32,9 @@ pub struct Registry {
 /// A name on a network.
 type Key = (NetworkId, Name);
 
-/// The names of one container, each once.
-type Memberships = Vec<(Key, Member)>;
+/// The names of one container, each once, with the set that it makes when it is alone: all its
+/// names on a network share that.
+type Memberships = Vec<(Key, Arc<[Member]>)>;
 
 #[derive(Debug, Default)]
 struct Entry {
@@ -289,14 +290,15 @@ impl Registry {
         for key in had.iter().filter(|key| !has(&wanted, key)) {
             self.leave(key, id, touched);
         }
-        let join = |(key, member): (Key, Member)| {
-            self.join(&key, &member, touched);
+        let join = |(key, alone): (Key, Arc<[Member]>)| {
+            self.join(&key, &alone, touched);
             key
         };
         wanted.into_iter().map(join).collect()
     }
 
-    fn join(&mut self, key: &Key, member: &Member, touched: &mut Touched) {
+    fn join(&mut self, key: &Key, alone: &Arc<[Member]>, touched: &mut Touched) {
+        let Some(member) = alone.first() else { return };
         let entry = self.names.entry(key.clone()).or_default();
         let id = &member.container.id;
         let known = entry.members.iter().find(|known| known.container.id == *id);
@@ -307,7 +309,10 @@ impl Registry {
         let others = entry.members.iter().filter(|other| other.container.id != *id);
         let mut members: Vec<&Member> = others.chain([member]).collect();
         members.sort_by_key(|member| member.place());
-        entry.members = members.into_iter().cloned().collect();
+        entry.members = match &members[..] {
+            [_] => alone.clone(),
+            several => several.iter().copied().cloned().collect(),
+        };
         if joins {
             for branch in branches(key) {
                 self.names.entry(branch.clone()).or_default().below += 1;
@@ -392,20 +397,18 @@ fn add(
     aliases: &[Name],
     via: Via,
 ) {
-    let aliases = aliases.iter().map(|name| (name, NameSource::Alias));
-    let names = container.names.iter().map(|(name, source)| (name, *source));
-    for (name, source) in names.chain(aliases) {
+    let member = Member {
+        container: container.clone(),
+        v4: endpoint.v4,
+        v6: endpoint.v6,
+        guest: via.guest,
+        through_host: via.host,
+    };
+    let alone: Arc<[Member]> = [member].into();
+    for name in container.names.iter().map(|(name, _)| name).chain(aliases) {
         let key = (endpoint.network.clone(), name.clone());
         if !has(memberships, &key) {
-            let member = Member {
-                container: container.clone(),
-                source,
-                v4: endpoint.v4,
-                v6: endpoint.v6,
-                guest: via.guest,
-                through_host: via.host,
-            };
-            memberships.push((key, member));
+            memberships.push((key, alone.clone()));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Few, Health, Rank};
+use super::{Health, Rank};
 
 /// The addresses of one RRset in ascending order, each once, and the next turn.
 #[derive(Debug)]
@@ -13,18 +13,30 @@ pub struct Ring<T> {
     turn: AtomicUsize,
     /// Where it began.
     start: usize,
-    spokes: Few<Spoke<T>>,
-    /// Those that are answered under `health`, ready, so that an answer allocates nothing. None:
-    /// all of them.
-    fit: Option<Box<[Spoke<T>]>>,
-    /// Who comes first in a weighted order, computed when it is asked for.
-    schedule: OnceLock<Box<Schedule>>,
+    hub: Hub<T>,
     /// Which spokes are answered unless a question says otherwise; the turn is handed over by it.
     health: Health,
     /// Whether each comes first as often as its weight says, unless a question says otherwise.
     weighted: bool,
     /// The address that the last answer before its first one began with.
     before: Option<T>,
+}
+
+/// What turns. Most names are one container's own, and have one address.
+#[derive(Debug)]
+enum Hub<T> {
+    One(Option<Spoke<T>>),
+    Many(Box<Wheel<T>>),
+}
+
+#[derive(Debug)]
+struct Wheel<T> {
+    spokes: Box<[Spoke<T>]>,
+    /// Those that are answered under the ring's health policy, ready, so that an answer allocates
+    /// nothing. None: all of them.
+    fit: Option<Box<[Spoke<T>]>>,
+    /// Who comes first in a weighted order, computed when it is asked for.
+    schedule: OnceLock<Schedule>,
 }
 
 /// One address of a ring.
@@ -38,9 +50,9 @@ pub struct Spoke<T> {
     pub weight: u8,
 }
 
-/// Which spoke comes first, answer by answer, until it repeats. Boxed, since most rings have none.
-#[derive(Debug)]
-struct Schedule(Vec<usize>);
+/// Which spoke comes first, answer by answer, until it repeats.
+#[derive(Clone, Debug)]
+struct Schedule(Box<[usize]>);
 
 /// Answers that a weighted order takes until it repeats, times addresses: weights are scaled down
 /// until it fits.
@@ -67,17 +79,8 @@ impl<T: Copy + Ord> Ring<T> {
         spokes.sort_unstable();
         spokes.dedup_by_key(|spoke| spoke.address);
         let before = previous.and_then(Self::last_first);
-        let fit = fit(&spokes, health);
-        let mut ring = Self {
-            turn: AtomicUsize::new(0),
-            start: 0,
-            fit: (fit.len() < spokes.len()).then(|| fit.into()),
-            spokes: spokes.into(),
-            schedule: OnceLock::new(),
-            health,
-            weighted,
-            before,
-        };
+        let hub = Hub::of(spokes, health);
+        let mut ring = Self { turn: AtomicUsize::new(0), start: 0, hub, health, weighted, before };
         if let Some(last) = before {
             ring.start = ring.turn_after(last);
             ring.turn = AtomicUsize::new(ring.start);
@@ -91,10 +94,16 @@ impl<T: Copy + Ord> Ring<T> {
         self.fit(health).iter().map(|spoke| spoke.address).collect()
     }
 
+    /// The addresses that are answered unless a question says otherwise.
+    #[must_use]
+    pub fn fit_addresses(&self) -> Vec<T> {
+        self.addresses(self.health)
+    }
+
     /// Whether there is no address at all, fit or not.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.spokes.is_empty()
+        self.spokes().is_empty()
     }
 
     /// The fit addresses, beginning with the one whose turn it is; each call moves on by one.
@@ -110,13 +119,7 @@ impl<T: Copy + Ord> Ring<T> {
     /// The same, but each begins as often as its weight says.
     pub fn weighted(&self, health: Health) -> impl Iterator<Item = T> + use<'_, T> {
         let fit = self.fit(health);
-        let other;
-        let Schedule(schedule) = if health == self.health {
-            self.schedule()
-        } else {
-            other = Schedule::of(&fit);
-            &other
-        };
+        let Schedule(schedule) = &*self.schedule(&fit, health);
         let first =
             if schedule.is_empty() { 0 } else { schedule[self.take_turn() % schedule.len()] };
         Walk::from(fit, first)
@@ -134,16 +137,36 @@ impl<T: Copy + Ord> Ring<T> {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn fit(&self, health: Health) -> Cow<'_, [Spoke<T>]> {
-        if health == self.health {
-            Cow::Borrowed(self.own_fit())
-        } else {
-            Cow::Owned(fit(&self.spokes, health))
+    fn spokes(&self) -> &[Spoke<T>] {
+        match &self.hub {
+            Hub::One(spoke) => spoke.as_slice(),
+            Hub::Many(wheel) => &wheel.spokes,
         }
     }
 
-    fn own_fit(&self) -> &[Spoke<T>] {
-        self.fit.as_deref().unwrap_or(&self.spokes)
+    fn fit(&self, health: Health) -> Cow<'_, [Spoke<T>]> {
+        match &self.hub {
+            // Alone it is the best there is.
+            Hub::One(spoke) if health != Health::Require => Cow::Borrowed(spoke.as_slice()),
+            Hub::One(spoke) => {
+                let ready = spoke.as_ref().filter(|spoke| spoke.rank == Rank::Ready);
+                Cow::Borrowed(ready.map_or(&[], std::slice::from_ref))
+            }
+            Hub::Many(wheel) if health == self.health => {
+                Cow::Borrowed(wheel.fit.as_deref().unwrap_or(&wheel.spokes))
+            }
+            Hub::Many(wheel) => Cow::Owned(fit(&wheel.spokes, health)),
+        }
+    }
+
+    /// The schedule of those that are fit under a health policy.
+    fn schedule(&self, fit: &[Spoke<T>], health: Health) -> Cow<'_, Schedule> {
+        match &self.hub {
+            Hub::Many(wheel) if health == self.health => {
+                Cow::Borrowed(wheel.schedule.get_or_init(|| Schedule::of(fit)))
+            }
+            _ => Cow::Owned(Schedule::of(fit)),
+        }
     }
 
     /// The address that the last answer began with, of this ring or of one before it.
@@ -152,30 +175,41 @@ impl<T: Copy + Ord> Ring<T> {
         if turn == self.start {
             return self.before;
         }
+        let fit = self.fit(self.health);
         let last = turn.wrapping_sub(1);
         let last = if self.weighted {
-            let Schedule(schedule) = self.schedule();
+            let Schedule(schedule) = &*self.schedule(&fit, self.health);
             *schedule.get(last.checked_rem(schedule.len())?)?
         } else {
-            last.checked_rem(self.own_fit().len())?
+            last.checked_rem(fit.len())?
         };
-        self.own_fit().get(last).map(|spoke| spoke.address)
+        fit.get(last).map(|spoke| spoke.address)
     }
 
     /// The turn in which the first address after this one comes first.
     fn turn_after(&self, last: T) -> usize {
-        let fit = self.own_fit();
+        let fit = self.fit(self.health);
         let next = fit.partition_point(|spoke| spoke.address <= last);
         if !self.weighted {
             return next;
         }
         let next = if next == fit.len() { 0 } else { next };
-        let Schedule(schedule) = self.schedule();
+        let Schedule(schedule) = &*self.schedule(&fit, self.health);
         schedule.iter().position(|spoke| *spoke == next).unwrap_or(0)
     }
+}
 
-    fn schedule(&self) -> &Schedule {
-        self.schedule.get_or_init(|| Box::new(Schedule::of(self.own_fit())))
+impl<T: Copy> Hub<T> {
+    fn of(spokes: Vec<Spoke<T>>, health: Health) -> Self {
+        if spokes.len() < 2 {
+            return Self::One(spokes.into_iter().next());
+        }
+        let fit = fit(&spokes, health);
+        Self::Many(Box::new(Wheel {
+            fit: (fit.len() < spokes.len()).then(|| fit.into()),
+            spokes: spokes.into(),
+            schedule: OnceLock::new(),
+        }))
     }
 }
 

@@ -74,7 +74,7 @@ impl Warning {
 #[must_use]
 pub fn warnings(sets: &[Arc<RecordSet>], networks: &[Arc<str>], policy: &Policy) -> Vec<Warning> {
     let mut found: Vec<Warning> = sets.iter().filter_map(|set| shared_own_name(set)).collect();
-    found.extend(sets.iter().filter(|set| set.labels_differ).map(|set| labels_differ(set)));
+    found.extend(sets.iter().filter(|set| set.labels_differ()).map(|set| labels_differ(set)));
     found.extend(sets.iter().filter_map(|set| clients_sort(set, policy)));
     for same_name in sets.chunk_by(|a, b| a.owner == b.owner) {
         found.extend(two_networks(same_name));
@@ -91,7 +91,7 @@ pub fn warnings(sets: &[Arc<RecordSet>], networks: &[Arc<str>], policy: &Policy)
 /// A container's own name that another container of the network has, too: both are in the set.
 /// Those who share a network share the hostname, and lead to one address.
 fn shared_own_name(set: &RecordSet) -> Option<Warning> {
-    let owner = set.members.iter().find(|member| member.source.is_own())?;
+    let owner = set.members.iter().find(|m| m.container.source_of(&set.owner).is_own())?;
     let leads_on =
         |m: &&Member| m.container.id != owner.container.id && (m.v4, m.v6) != (owner.v4, owner.v6);
     let other = set.members.iter().find(leads_on)?;
@@ -107,7 +107,7 @@ fn labels_differ(set: &RecordSet) -> Warning {
 }
 
 fn clients_sort(set: &RecordSet, policy: &Policy) -> Option<Warning> {
-    let overrides = policy.rules.without_domain(&set.owner, set.labels);
+    let overrides = policy.rules.without_domain(&set.owner, set.labels());
     let all = overrides.answers == Some(Answers::All);
     let network = set.place.name.to_string();
     (all && set.place.dual_stack && set.members.len() > 1)
@@ -125,7 +125,7 @@ fn container_names(set: &RecordSet) -> String {
 
 /// One alias on two networks, for different containers: a client of both gets the first one's.
 fn two_networks(sets: &[Arc<RecordSet>]) -> Option<Warning> {
-    let is_host = |set: &RecordSet| set.members.iter().all(is_host);
+    let is_host = |set: &RecordSet| set.members.iter().all(|member| is_host(member, &set.owner));
     let mut sets: Vec<&Arc<RecordSet>> = sets.iter().filter(|set| !is_host(set)).collect();
     // As they are searched: where nobody has an address of its own, last.
     sets.sort_by_key(|set| set.members.iter().all(|member| member.guest));
@@ -153,8 +153,8 @@ fn against_configuration(set: &RecordSet, policy: &Policy) -> Option<Warning> {
 }
 
 /// The host has its names on every network.
-fn is_host(member: &Member) -> bool {
-    member.source == NameSource::Host
+fn is_host(member: &Member, owner: &Name) -> bool {
+    member.container.source_of(owner) == NameSource::Host
 }
 
 fn hides(name: &Name, answers: String, hidden: String) -> Warning {
