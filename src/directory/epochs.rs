@@ -27,15 +27,23 @@ pub(super) struct Epoch(AtomicUsize);
 /// What an answer depended on. Taken before the look-up: a change that comes between is then seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    name: (u16, usize),
-    client: (u16, usize),
+    name: usize,
+    client: usize,
     shape: usize,
     all: usize,
+    name_bucket: u16,
+    client_bucket: u16,
     /// Whether any change outdates it.
     strict: bool,
 }
 
 impl Stamp {
+    /// The directory's generation when it was taken.
+    #[must_use]
+    pub fn generation(&self) -> usize {
+        self.all
+    }
+
     /// The same for an answer that any change may concern.
     #[must_use]
     pub fn strict(self) -> Self {
@@ -61,22 +69,27 @@ impl Epochs {
 
     /// As it is now, for an answer that depends on nothing but its name, its client, and the shape.
     pub(super) fn stamp(&self, name: &Name, client: IpAddr) -> Stamp {
-        let (name, client) = (bucket(name.labels().next()), bucket(client));
+        // First: a change that comes between is then seen as one after the stamp.
+        let all = self.all.now();
+        let (name_bucket, client_bucket) = (bucket(name.labels().next()), bucket(client));
         Stamp {
-            name: (name, self.of_name(name).now()),
-            client: (client, self.of_client(client).now()),
+            name: self.of_name(name_bucket).now(),
+            client: self.of_client(client_bucket).now(),
             shape: self.shape.now(),
-            all: self.all.now(),
+            all,
+            name_bucket,
+            client_bucket,
             strict: false,
         }
     }
 
     pub(super) fn is_current(&self, stamp: &Stamp) -> bool {
-        let Stamp { name, client, shape, all, strict } = *stamp;
-        self.of_name(name.0).now() == name.1
-            && self.of_client(client.0).now() == client.1
-            && self.shape.now() == shape
-            && (!strict || self.all.now() == all)
+        if stamp.strict {
+            return self.all.now() == stamp.all;
+        }
+        self.of_name(stamp.name_bucket).now() == stamp.name
+            && self.of_client(stamp.client_bucket).now() == stamp.client
+            && self.shape.now() == stamp.shape
     }
 
     fn of_name(&self, bucket: u16) -> &Epoch {

@@ -87,8 +87,8 @@ impl Publisher {
             let epoch = self.maps.epochs.of(&update);
             self.maps.store(update);
             epoch.end();
-        }
-        if different {
+            // Not once at the end: the removal of a network may be 100,000 updates, and whoever
+            // sees that this has not ended looks no further.
             self.maps.epochs.all.end();
         }
         different
@@ -119,6 +119,7 @@ impl Publisher {
         let _ = self.maps.incomplete.fetch_update(Ordering::Release, Ordering::Relaxed, less_one);
         // Who may ask depends on it.
         self.maps.epochs.shape.end();
+        self.maps.epochs.all.end();
     }
 }
 
@@ -135,7 +136,8 @@ impl Reader {
         self.maps.incomplete.load(Ordering::Acquire) == 0
     }
 
-    /// A number that is another one after each change of names, views or policy.
+    /// A number that is another one after each change of names, views or policy. As long as it is
+    /// the same, every stamp is as current as it was.
     #[must_use]
     pub fn generation(&self) -> usize {
         self.maps.epochs.all.now()

@@ -8,7 +8,7 @@ use super::Service;
 use super::encode::{SERVFAIL, bare, encode};
 use super::errors::ErrorLimit;
 use super::forward::Admitted;
-use super::memo::{Given, KnownClient, Memo};
+use super::memo::{Given, Memo, Who};
 use super::request::{Request, Unreadable};
 use super::respond::{Carrier, Reply, limit, query, respond, room};
 use super::waiting::Waiting;
@@ -121,7 +121,7 @@ impl Desk {
         &mut self,
         request: &Request,
         client: IpAddr,
-        known: &KnownClient,
+        known: &Who,
         carrier: Carrier,
         out: &mut Vec<u8>,
     ) -> Option<Partial> {

@@ -5,8 +5,12 @@
 //! the answers that it may concern. What is given again is octet for octet what a look-up would
 //! give.
 
+use std::borrow::Borrow;
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -15,7 +19,7 @@ use super::encode::{RECORD, plain_opt};
 use super::request::{HEADER, Request, flag};
 use super::respond::room;
 use crate::directory::{Reader, Stamp};
-use crate::model::{Asker, Draw, Name, Order};
+use crate::model::{Asker, Draw, Name, Order, RecordSet, Selection};
 
 /// Answers kept by one thread, of about 300 octets each. When it is full it starts anew: the
 /// questions that are asked often come back at once.
@@ -26,15 +30,16 @@ const CLIENTS: usize = 4_096;
 const MAX_REPEATED: usize = 512;
 
 const TYPE_A: u16 = 1;
-/// Octets of an IPv6 address.
-const MAX_ADDRESS: usize = 16;
 
 /// The memory, and room for one answer.
 pub(super) struct Memo {
     directory: Reader,
-    /// By [`Key`].
-    answers: HashMap<Box<[u8]>, Known, RandomState>,
+    /// One block of octets for key and answer, so that one look into memory fetches both.
+    answers: HashMap<Kept, Known, RandomState>,
     clients: HashMap<IpAddr, KnownClient, RandomState>,
+    /// The client that asked last, and the generation in which it was known: many questions in a
+    /// row are one client's.
+    last: Option<(IpAddr, usize, Who)>,
     key: Key,
     v4: Vec<Ipv4Addr>,
     v6: Vec<Ipv6Addr>,
@@ -51,11 +56,15 @@ pub(super) enum Given {
 
 /// Whether and as whom a client is answered.
 #[derive(Clone, Copy)]
-pub(super) struct KnownClient {
-    stamp: Stamp,
+pub(super) struct Who {
     pub(super) admitted: bool,
     /// The client's address if it is a container; all others see the same.
     container: Option<IpAddr>,
+}
+
+struct KnownClient {
+    stamp: Stamp,
+    who: Who,
 }
 
 /// What matters of the OPT record of a request.
@@ -66,19 +75,33 @@ enum Opt {
     WithDo,
 }
 
+/// A [`Key`], and behind it what is given for it.
+struct Kept {
+    octets: Box<[u8]>,
+    key: usize,
+}
+
 /// An answer, and what it depended on.
 struct Known {
     stamp: Stamp,
+    /// The generation of the directory in which the stamp was last seen to be current.
+    seen: Cell<usize>,
     answer: Answer,
 }
 
 enum Answer {
-    Draw(Draw, Asker),
-    /// The second word of the header, and everything behind the question.
+    /// The kept records, beginning with the one whose turn it is; where there is no room for all
+    /// of them, as the draw says.
+    Turn {
+        set: Arc<RecordSet>,
+        most: usize,
+        draw: Box<(Draw, Asker)>,
+    },
+    Draw(Box<(Draw, Asker)>),
+    /// The second word of the header and the counts; everything behind the question is kept.
     Octets {
         aa_and_code: u16,
         counts: [u16; 3],
-        rest: Box<[u8]>,
     },
 }
 
@@ -92,6 +115,7 @@ impl Memo {
             directory,
             answers: HashMap::default(),
             clients: HashMap::default(),
+            last: None,
             key: Key::default(),
             v4: Vec::new(),
             v6: Vec::new(),
@@ -99,23 +123,36 @@ impl Memo {
     }
 
     /// Who a client is.
-    pub(super) fn client(&mut self, address: IpAddr) -> KnownClient {
+    pub(super) fn client(&mut self, address: IpAddr) -> Who {
+        // Read first: what changes meanwhile is then seen by the next one.
+        let generation = self.directory.generation();
+        if let Some((last, known, who)) = self.last
+            && (last, known) == (address, generation)
+        {
+            return who;
+        }
+        let who = self.looked_up(address);
+        self.last = Some((address, generation, who));
+        who
+    }
+
+    fn looked_up(&mut self, address: IpAddr) -> Who {
         if let Some(known) = self.clients.get(&address)
             && self.directory.is_current(&known.stamp)
         {
-            return *known;
+            return known.who;
         }
         let policy = self.directory.policy();
-        let known = KnownClient {
-            stamp: self.directory.client_stamp(address),
+        let stamp = self.directory.client_stamp(address);
+        let who = Who {
             admitted: self.directory.admits(address, &policy),
             container: self.directory.container_at(address).map(|_| address),
         };
         if self.clients.len() >= CLIENTS {
             self.clients.clear();
         }
-        self.clients.insert(address, known);
-        known
+        self.clients.insert(address, KnownClient { stamp, who });
+        who
     }
 
     /// Puts the answer into `out`, if it is known.
@@ -123,42 +160,50 @@ impl Memo {
         &mut self,
         request: &Request,
         address: IpAddr,
-        client: &KnownClient,
+        client: &Who,
         limit: usize,
         out: &mut Vec<u8>,
     ) -> Option<Given> {
         let opt = plain(request)?;
         self.key.set(request, opt, client);
-        let known = self.answers.get(&*self.key.0)?;
-        if !self.directory.is_current(&known.stamp) {
-            return None;
+        let (kept, known) = self.answers.get_key_value(&*self.key.0)?;
+        // Read first, as above.
+        let generation = self.directory.generation();
+        if known.seen.get() != generation {
+            if !self.directory.is_current(&known.stamp) {
+                return None;
+            }
+            known.seen.set(generation);
         }
-        match &known.answer {
-            Answer::Octets { aa_and_code, counts, rest } => {
+        let (draw, asker) = match &known.answer {
+            Answer::Octets { aa_and_code, counts } => {
                 // Compressed names in it mean the question's labels, whose case is the client's.
                 if !self.key.is_lower_case(request) {
                     return None;
                 }
                 begin(request, *aa_and_code, *counts, out);
-                out.extend(&**rest);
-                Some(if counts[0] == 0 { Given::NoData } else { Given::Data })
+                out.extend_from_slice(kept.answer());
+                return Some(if counts[0] == 0 { Given::NoData } else { Given::Data });
             }
-            Answer::Draw(draw, asker) => {
-                let room = room(limit, request);
-                let chance =
-                    if draw.selection.order == Order::Shuffle { fastrand::u64(..) } else { 0 };
-                let asker = Asker { address, chance, room, ..*asker };
-                let ttl = draw.selection.ttl;
-                if request.qtype == TYPE_A {
-                    draw.v4(&asker, &mut self.v4);
-                    let octets = self.v4.iter().map(Ipv4Addr::octets);
-                    records(request, octets, ttl, room, opt, out)
-                } else {
-                    draw.v6(&asker, &mut self.v6);
-                    let octets = self.v6.iter().map(Ipv6Addr::octets);
-                    records(request, octets, ttl, room, opt, out)
+            Answer::Turn { set, most, draw } => {
+                if kept.answer().len() <= room(limit, request) {
+                    return turn(request, set, *most, kept.answer(), opt, out);
                 }
+                &**draw
             }
+            Answer::Draw(draw) => &**draw,
+        };
+        let room = room(limit, request);
+        let chance = if draw.selection.order == Order::Shuffle { fastrand::u64(..) } else { 0 };
+        let asker = Asker { address, chance, room, ..*asker };
+        if request.qtype == TYPE_A {
+            draw.v4(&asker, &mut self.v4);
+            let octets = self.v4.iter().map(Ipv4Addr::octets);
+            records(request, octets, draw.selection.ttl, room, opt, out)
+        } else {
+            draw.v6(&asker, &mut self.v6);
+            let octets = self.v6.iter().map(Ipv6Addr::octets);
+            records(request, octets, draw.selection.ttl, room, opt, out)
         }
     }
 
@@ -173,36 +218,81 @@ impl Memo {
     pub(super) fn keep(
         &mut self,
         request: &Request,
-        client: &KnownClient,
+        client: &Who,
         again: Again,
         stamp: Stamp,
         out: &[u8],
     ) {
         let Some(opt) = plain(request) else { return };
         self.key.set(request, opt, client);
+        let mut kept = Kept { octets: Box::default(), key: self.key.0.len() };
+        let mut octets = self.key.0.clone();
         let stamp = match again {
             Again::RepeatWhileNothingChanges => stamp.strict(),
             _ => stamp,
         };
         let answer = match again {
             Again::LookUp => return,
-            Again::Draw(draw, asker) => Answer::Draw(draw, asker),
+            Again::Draw(draw, asker) => {
+                let draw = Box::new((draw, asker));
+                match in_order(request, &draw.0, &mut octets) {
+                    Some(most) => Answer::Turn { set: draw.0.set.clone(), most, draw },
+                    None => Answer::Draw(draw),
+                }
+            }
             Again::Repeat | Again::RepeatWhileNothingChanges => {
-                match octets(request, out).filter(|_| self.key.is_lower_case(request)) {
-                    Some(octets) => octets,
+                match repeated(request, out).filter(|_| self.key.is_lower_case(request)) {
+                    Some((answer, rest)) => {
+                        octets.extend_from_slice(rest);
+                        answer
+                    }
                     None => return,
                 }
             }
         };
+        kept.octets = octets.into();
         if self.answers.len() >= ANSWERS {
             self.answers.clear();
         }
-        self.answers.insert(self.key.0.as_slice().into(), Known { stamp, answer });
+        // The old one's octets would stay: an insert keeps a key that is there.
+        self.answers.remove(kept.key());
+        let seen = Cell::new(stamp.generation());
+        self.answers.insert(kept, Known { stamp, seen, answer });
     }
 }
 
+impl Kept {
+    fn key(&self) -> &[u8] {
+        &self.octets[..self.key]
+    }
+
+    fn answer(&self) -> &[u8] {
+        &self.octets[self.key..]
+    }
+}
+
+impl Borrow<[u8]> for Kept {
+    fn borrow(&self) -> &[u8] {
+        self.key()
+    }
+}
+
+impl Hash for Kept {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Kept {}
+
 impl Key {
-    fn set(&mut self, request: &Request, opt: Opt, client: &KnownClient) {
+    fn set(&mut self, request: &Request, opt: Opt, client: &Who) {
         self.0.clear();
         // Length octets and the small numbers of type and class are no letters.
         self.0.extend(request.question.iter().map(u8::to_ascii_lowercase));
@@ -233,13 +323,78 @@ fn plain(request: &Request) -> Option<Opt> {
 
 fn begin(request: &Request, aa_and_code: u16, counts: [u16; 3], out: &mut Vec<u8>) {
     let copied = request.flags & (flag::RD | flag::CD);
-    let [answers, authorities, additionals] = counts;
     let flags = flag::QR | flag::RA | copied | aa_and_code;
-    out.clear();
-    for word in [request.id, flags, 1, answers, authorities, additionals] {
-        out.extend(word.to_be_bytes());
+    let [answers, authorities, additionals] = counts;
+    let words = [request.id, flags, 1, answers, authorities, additionals];
+    let mut header = [0; HEADER];
+    for (octets, word) in header.chunks_exact_mut(2).zip(words) {
+        octets.copy_from_slice(&word.to_be_bytes());
     }
-    out.extend(request.question);
+    out.clear();
+    out.extend_from_slice(&header);
+    out.extend_from_slice(request.question);
+}
+
+/// One record of an address, whose owner is the question's name.
+fn record<const N: usize>(qtype: u16, ttl: u32, address: [u8; N], out: &mut Vec<u8>) {
+    let mut fixed = [0xc0, 0x0c, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    fixed[2..4].copy_from_slice(&qtype.to_be_bytes());
+    fixed[6..10].copy_from_slice(&ttl.to_be_bytes());
+    // 4 or 16.
+    fixed[11] = u8::try_from(N).unwrap_or_default();
+    out.extend_from_slice(&fixed);
+    out.extend_from_slice(&address);
+}
+
+/// Octets of one record.
+const fn record_size(qtype: u16) -> usize {
+    if qtype == TYPE_A { RECORD + size_of::<Ipv4Addr>() } else { RECORD + size_of::<Ipv6Addr>() }
+}
+
+/// Adds the records of a draw that takes its turn and nothing else, in the order of the ring; how
+/// many of them an answer has at most.
+fn in_order(request: &Request, draw: &Draw, octets: &mut Vec<u8>) -> Option<usize> {
+    let most = draw.plain_turn()?;
+    let Selection { health, ttl, .. } = draw.selection;
+    let start = octets.len();
+    if request.qtype == TYPE_A {
+        for v4 in draw.set.v4.addresses(health) {
+            record(request.qtype, ttl, v4.octets(), octets);
+        }
+    } else {
+        for v6 in draw.set.v6()?.addresses(health) {
+            record(request.qtype, ttl, v6.octets(), octets);
+        }
+    }
+    let long = octets.len() - start;
+    if long == 0 || long > MAX_REPEATED {
+        octets.truncate(start);
+        return None;
+    }
+    Some(most)
+}
+
+/// Takes the turn, and writes the records from there once around, or as many as are wanted.
+fn turn(
+    request: &Request,
+    set: &RecordSet,
+    most: usize,
+    records: &[u8],
+    opt: Opt,
+    out: &mut Vec<u8>,
+) -> Option<Given> {
+    let size = record_size(request.qtype);
+    let all = records.len() / size;
+    let turn = if request.qtype == TYPE_A { set.v4.take_turn() } else { set.v6()?.take_turn() };
+    let first = turn % all;
+    let count = most.min(all);
+    begin(request, flag::AA, counts(count, opt)?, out);
+    let (before, after) = records.split_at(first * size);
+    let wanted = count * size;
+    out.extend_from_slice(&after[..wanted.min(after.len())]);
+    out.extend_from_slice(&before[..wanted.saturating_sub(after.len())]);
+    end(opt, out);
+    Some(Given::Data)
 }
 
 /// Writes an RRset of addresses: whole records as far as there is room, and OPT.
@@ -257,26 +412,25 @@ fn records<const N: usize>(
     }
     let count = all.min(room / (RECORD + N));
     let truncated = if count < all { flag::TC } else { 0 };
-    // The room is less than 64 kB.
-    let counts = [u16::try_from(count).ok()?, 0, u16::from(opt != Opt::Absent)];
-    begin(request, flag::AA | truncated, counts, out);
-    let mut record = [0; RECORD + MAX_ADDRESS];
-    record[..6].copy_from_slice(&[0xc0, 0x0c, 0, 0, 0, 1]);
-    record[2..4].copy_from_slice(&request.qtype.to_be_bytes());
-    record[6..10].copy_from_slice(&ttl.to_be_bytes());
-    record[10..RECORD].copy_from_slice(&u16::try_from(N).ok()?.to_be_bytes());
-    for address in addresses.take(count) {
-        record[RECORD..RECORD + N].copy_from_slice(&address);
-        out.extend_from_slice(&record[..RECORD + N]);
-    }
-    if opt != Opt::Absent {
-        out.extend(plain_opt(opt == Opt::WithDo));
-    }
+    begin(request, flag::AA | truncated, counts(count, opt)?, out);
+    addresses.take(count).for_each(|address| record(request.qtype, ttl, address, out));
+    end(opt, out);
     Some(Given::Data)
 }
 
-/// A reply as it is kept: everything behind the question.
-fn octets(request: &Request, out: &[u8]) -> Option<Answer> {
+fn counts(answers: usize, opt: Opt) -> Option<[u16; 3]> {
+    // The room is less than 64 kB.
+    Some([u16::try_from(answers).ok()?, 0, u16::from(opt != Opt::Absent)])
+}
+
+fn end(opt: Opt, out: &mut Vec<u8>) {
+    if opt != Opt::Absent {
+        out.extend_from_slice(&plain_opt(opt == Opt::WithDo));
+    }
+}
+
+/// A reply that is given again as it is, and everything behind the question.
+fn repeated<'a>(request: &Request, out: &'a [u8]) -> Option<(Answer, &'a [u8])> {
     let rest = out.get(HEADER + request.question.len()..)?;
     let word = |at: usize| Some(u16::from_be_bytes([*out.get(at)?, *out.get(at + 1)?]));
     let flags = word(2)?;
@@ -285,5 +439,5 @@ fn octets(request: &Request, out: &[u8]) -> Option<Answer> {
     }
     let copied = flag::QR | flag::RA | flag::RD | flag::CD;
     let counts = [word(6)?, word(8)?, word(10)?];
-    Some(Answer::Octets { aa_and_code: flags & !copied, counts, rest: rest.into() })
+    Some((Answer::Octets { aa_and_code: flags & !copied, counts }, rest))
 }

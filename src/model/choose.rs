@@ -45,13 +45,9 @@ pub fn choose<T: Address>(
     let fit = (asker.room / T::RECORD).max(1);
     let most = match selection.answers {
         Answers::All => usize::MAX,
-        Answers::Count(count) => usize::from(count.get()).min(fit),
-        Answers::Auto | Answers::Sortproof => fit,
+        Answers::Count(_) | Answers::Auto | Answers::Sortproof => count(selection).min(fit),
     };
-    let sorts = match selection.answers {
-        Answers::Auto => clients_sort,
-        answers => answers == Answers::Sortproof,
-    };
+    let sorts = sorts(selection, clients_sort);
     // What a client would sort is thinned out first, and cut to size then.
     let take = if sorts { usize::MAX } else { most };
     let health = selection.health;
@@ -75,6 +71,28 @@ pub fn choose<T: Address>(
     if sorts {
         sortproof(out, T::of(asker));
         out.truncate(most);
+    }
+}
+
+/// How many addresses an answer has that is nothing but the next turn of the ring, as long as there
+/// is room for all. None: it takes more than that.
+#[must_use]
+pub fn plain_turn(selection: Selection, clients_sort: bool) -> Option<usize> {
+    let plain = selection.order == Order::Rotate && !sorts(selection, clients_sort);
+    plain.then(|| count(selection))
+}
+
+fn count(selection: Selection) -> usize {
+    match selection.answers {
+        Answers::Count(count) => usize::from(count.get()),
+        Answers::All | Answers::Auto | Answers::Sortproof => usize::MAX,
+    }
+}
+
+fn sorts(selection: Selection, clients_sort: bool) -> bool {
+    match selection.answers {
+        Answers::Auto => clients_sort,
+        answers => answers == Answers::Sortproof,
     }
 }
 

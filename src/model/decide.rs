@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{
     Asker, Health, Member, Name, Policy, RecordSet, Selection, Service, StaticSet, choose,
+    plain_turn,
 };
 
 /// Decides the answer. `complete` says whether every source has given its first complete list;
@@ -195,6 +196,13 @@ impl Draw {
         let Found::Set(set) = question.found else { return None };
         let addresses = matches!(question.qtype, RecordType::A | RecordType::Aaaa);
         addresses.then(|| Self { set: set.clone(), selection: selection(question, set, policy) })
+    }
+
+    /// How many addresses an answer has that is nothing but the next turn of the ring, as long as
+    /// there is room for all. None: it takes more than that.
+    #[must_use]
+    pub fn plain_turn(&self) -> Option<usize> {
+        plain_turn(self.selection, self.set.place.dual_stack)
     }
 
     /// Takes the turn for an A RRset; nothing in `out` means NODATA.

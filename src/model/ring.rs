@@ -133,7 +133,8 @@ impl<T: Copy + Ord> Ring<T> {
         addresses
     }
 
-    fn take_turn(&self) -> usize {
+    /// The next turn: in a rotation of k addresses the one at `turn % k` comes first.
+    pub fn take_turn(&self) -> usize {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
