@@ -242,7 +242,10 @@ impl Books {
 
     /// `GET /networks`: no containers in it.
     pub(super) fn networks(&self, wanted: &Filters) -> String {
-        let books = self.engine.books().iter().filter(|book| wanted.label_matches(&book.labels));
+        let matches = |book: &&Book| {
+            wanted.label_matches(&book.labels) && wanted.id_matches(&book.network.id.0)
+        };
+        let books = self.engine.books().iter().filter(matches);
         books.map(|book| self.network_of(book)).collect::<Value>().to_string()
     }
 
@@ -340,6 +343,11 @@ impl Filters {
         any("type", &|wanted| wanted == event.kind.as_str())
             && any("event", &|wanted| wanted == verb || wanted == event.action)
             && self.label_matches(&event.attributes)
+    }
+
+    /// One of them, or a part of one.
+    fn id_matches(&self, id: &str) -> bool {
+        self.0.get("id").is_none_or(|wanted| wanted.iter().any(|part| id.contains(part.as_str())))
     }
 
     /// All of them, each as `KEY` or `KEY=VALUE`.

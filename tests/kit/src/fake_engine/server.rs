@@ -142,12 +142,14 @@ async fn answer(
         }
         ["events"] if faults.fail_events => failing(),
         ["events"] => events(&query, &shared),
-        ["containers", "json"] | ["networks"] if faults.fail_list => failing(),
+        // A list of one network is how it is looked at.
+        ["networks"] if faults.fail_inspect && query.contains("filters") => failing(),
+        ["containers", "json"] | ["networks"] if faults.fail_list && query.is_empty() => failing(),
         ["containers", "json"] => {
             let all = parameter(&query, "all").is_some_and(|all| all == "1" || all == "true");
-            listed(&query, |wanted| shared.books().list(all, &wanted, api))
+            listed(&query, &["label"], |wanted| shared.books().list(all, &wanted, api))
         }
-        ["networks"] => listed(&query, |wanted| shared.books().networks(&wanted)),
+        ["networks"] => listed(&query, &["id", "label"], |wanted| shared.books().networks(&wanted)),
         ["containers", _, "json"] | ["networks", _] if faults.fail_inspect => failing(),
         ["containers", name, "json"] => {
             if let Some((_, time)) = faults.slow_inspect.filter(|(slow, _)| shared.is(slow, name)) {
@@ -222,9 +224,9 @@ fn nanos(since: &str) -> Option<u64> {
     seconds.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(fraction)
 }
 
-fn listed(query: &str, list: impl FnOnce(Filters) -> String) -> Response<Body> {
+fn listed(query: &str, known: &[&str], list: impl FnOnce(Filters) -> String) -> Response<Body> {
     let filters = parameter(query, "filters").unwrap_or_else(|| "{}".to_owned());
-    match Filters::read(&filters, &["label"]) {
+    match Filters::read(&filters, known) {
         Ok(wanted) => json_text(StatusCode::OK, list(wanted)),
         Err(why) => message_body(StatusCode::BAD_REQUEST, &why),
     }
