@@ -4,6 +4,8 @@
 
 #[path = "engine/compose.rs"]
 mod compose;
+#[path = "engine/networks.rs"]
+mod networks;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -32,7 +34,11 @@ fn main() {
     let listing = arguments.list;
     let docker = Docker::for_suite("all tests on a real engine", listing);
     let mut trials = scenarios(docker);
-    let own: [(&str, Test); 8] = [
+    let own: [(&str, Test); 9] = [
+        (
+            "lists_say_of_networks_what_inspects_say",
+            networks::lists_say_of_networks_what_inspects_say,
+        ),
         ("a_change_is_in_the_answer_within_100_ms", a_change_is_in_the_answer_within_100_ms),
         ("two_containers_swap_addresses", two_containers_swap_addresses),
         ("containers_die_while_they_are_looked_at", containers_die_while_they_are_looked_at),

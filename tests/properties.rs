@@ -89,7 +89,8 @@ impl Watcher {
 
     fn list(&mut self, engine: &Engine) {
         let listed = engine.everything();
-        self.agenda.list(listed.iter().filter_map(running).map(|target| (target, 0)));
+        let listed = listed.iter().filter_map(running).map(|target| (target, 0));
+        self.agenda.list(&listed.collect());
     }
 
     /// Looks until nothing is marked. The newest look ends first: were two looks at one target
@@ -162,7 +163,7 @@ fn any_history_of_events_before_a_resync_ends_in_the_map_of_one_resync() {
                 }
                 Step::Deliver(index) if !events.is_empty() => {
                     let event = events.remove(index % events.len());
-                    watcher.agenda.mark(event);
+                    watcher.agenda.mark(&event);
                 }
                 Step::Deliver(_) => {}
                 Step::Begin => {
@@ -198,7 +199,7 @@ fn events_in_any_order_and_number_need_no_resync_if_none_is_lost() {
             }
         }
         for event in events {
-            watcher.agenda.mark(event);
+            watcher.agenda.mark(&event);
             watcher.begin(&engine);
         }
         watcher.drain(&engine);

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -56,15 +56,20 @@ fn tls_files(variable: impl Fn(&str) -> Option<OsString>) -> Option<TlsFiles> {
 async fn tell_warnings(directory: Reader) {
     let mut told = HashSet::new();
     let mut generation = None;
-    let mut pace = tokio::time::interval(WARNINGS_PACE);
+    let mut pause = Duration::ZERO;
     loop {
-        pace.tick().await;
+        tokio::time::sleep(pause.max(WARNINGS_PACE)).await;
         let now = Some(directory.generation());
         if now == generation {
             continue;
         }
         generation = now;
-        let warnings = directory.warnings();
+        let (started, walked) = (Instant::now(), directory.clone());
+        // On a thread of its own: of 100,000 names the walk takes a second, and with one processor
+        // nothing else would be done meanwhile.
+        let walk = tokio::task::spawn_blocking(move || walked.warnings());
+        let Ok(warnings) = walk.await else { return };
+        pause = started.elapsed() * WARNINGS_REST;
         for warning in warnings.iter().filter(|warning| !told.contains(*warning)).take(MAX_TOLD) {
             tracing::warn!("{warning}");
         }
@@ -74,6 +79,8 @@ async fn tell_warnings(directory: Reader) {
 
 /// Warnings are looked for at most this often: it takes a walk through all names.
 const WARNINGS_PACE: Duration = Duration::from_secs(2);
+/// And after a walk there is none for so many times as long as it took.
+const WARNINGS_REST: u32 = 20;
 /// So many are logged at once; the rest is seen by `netalias ls`.
 const MAX_TOLD: usize = 20;
 

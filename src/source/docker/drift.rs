@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Target;
+use super::agenda::ROOM_KEPT;
 
 /// An event may be on its way when a list shows its change already; after this time it is late.
 const GRACE: Duration = Duration::from_secs(1);
@@ -31,8 +32,13 @@ impl Drift {
 
     /// A look has ended, and found the target changed or as it was known.
     pub(super) fn looked_at(&mut self, target: &Target, changed: bool, now: Instant) {
-        if self.unhinted.remove(target) && changed {
-            self.suspects.insert(target.clone(), now);
+        if self.unhinted.remove(target) {
+            if self.unhinted.is_empty() {
+                self.unhinted.shrink_to(ROOM_KEPT);
+            }
+            if changed {
+                self.suspects.insert(target.clone(), now);
+            }
         }
     }
 

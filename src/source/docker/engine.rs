@@ -7,17 +7,17 @@ use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::errors::Error as ApiError;
-use bollard::query_parameters::{
-    EventsOptionsBuilder, InspectNetworkOptions, ListContainersOptions, ListNetworksOptions,
-};
+use bollard::query_parameters::EventsOptionsBuilder;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::{Stream, StreamExt, TryFutureExt};
+use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use tokio::time::timeout;
 
 use super::Target;
-use super::inspect::Inspected;
+use super::inspect::{Inspected, InspectedNetwork};
+use super::list::{Elements, ListedContainer, ListedNetwork, Listing};
 use super::pulse::PING_LIMIT;
 use super::signals::Sent;
 use super::translate::{self, Seen, Translated};
@@ -26,8 +26,8 @@ use crate::model::{Change, ContainerId, EngineUrl, NetworkId};
 
 /// How long one answer of the engine may take. Events have no such limit.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// The same for a list, which may be long.
-const LIST_TIMEOUT: Duration = Duration::from_secs(15);
+/// The same for a list, which may be long; `NEXT_PIECE` says when it has stopped on the way.
+const LIST_TIMEOUT: Duration = Duration::from_secs(120);
 /// Events are asked for from this long ago by the engine's clock: it says "open" before it
 /// subscribes, and tells its time in whole seconds.
 const OVERLAP: u64 = 2;
@@ -107,7 +107,7 @@ impl Engine {
         let docker = Docker::connect_with_custom_transport(
             move |request| carry.carry(request),
             Some("http://docker"),
-            LIST_TIMEOUT.as_secs(),
+            REQUEST_TIMEOUT.as_secs(),
             API_DEFAULT_VERSION,
         );
         let negotiation = docker.map_err(error)?.negotiate_version();
@@ -141,25 +141,49 @@ impl Engine {
         self.transport.stream_opened().await;
     }
 
-    /// Every running container and every network, each with a number that is another one when what
-    /// the list says of it is different.
-    pub(super) async fn list(&self) -> Result<Vec<(Target, u64)>, EngineError> {
-        let lists = async {
-            let networks = self.docker.list_networks(None::<ListNetworksOptions>).await?;
-            let containers = self.docker.list_containers(None::<ListContainersOptions>).await?;
-            Ok((networks.into_iter(), containers.into_iter()))
+    /// Every running container and every network.
+    pub(super) async fn list(&self) -> Result<Listing, EngineError> {
+        let mut listing = Listing::default();
+        let Listing { networks, containers } = &mut listing;
+        let network = |listed: ListedNetwork| {
+            if let Some(id) = listed.id {
+                // A network never changes.
+                networks.push(&id, 0);
+            }
         };
-        let lists =
-            timeout(LIST_TIMEOUT, lists).await.unwrap_or(Err(ApiError::RequestTimeoutError));
-        let (networks, containers) = lists.map_err(EngineError::List)?;
-        // A network never changes.
-        let network = |id: String| (Target::Network(NetworkId(id.into())), 0);
-        let networks = networks.filter_map(|listed| listed.id.map(network));
-        let containers = containers.filter_map(|listed| {
-            let print = translate::fingerprint(&listed);
-            Some((Target::Container(ContainerId(listed.id?.into())), print))
-        });
-        Ok(networks.chain(containers).collect())
+        let container = |listed: ListedContainer| {
+            if let Some(id) = &listed.id {
+                containers.push(id, listed.fingerprint());
+            }
+        };
+        self.each("/networks", network).await.map_err(EngineError::List)?;
+        self.each("/containers/json", container).await.map_err(EngineError::List)?;
+        Ok(listing)
+    }
+
+    /// Reads a list, element by element.
+    async fn each<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        mut take: impl FnMut(T) + Send,
+    ) -> Result<(), ApiError> {
+        let mut elements = Elements::new();
+        let mut read = |element: &[u8]| {
+            take(serde_json::from_slice(element)?);
+            Ok(())
+        };
+        let take = |piece: &[u8]| elements.push(piece, &mut read);
+        let status_code = self.transport.get_in_pieces(path, LIST_TIMEOUT, take).await?;
+        if status_code != 200 {
+            let message = format!("to GET {path}");
+            return Err(ApiError::DockerResponseServerError { status_code, message });
+        }
+        Ok(elements.end()?)
+    }
+
+    /// How much of lists has come so far.
+    pub(super) fn pieces(&self) -> u64 {
+        self.transport.pieces()
     }
 
     pub(super) async fn inspect_container(
@@ -192,17 +216,36 @@ impl Engine {
         Ok(serde_json::from_slice(answer.body())?)
     }
 
+    /// By a list that has only this one in it: asked for by its path, a network tells all its
+    /// containers, too.
     pub(super) async fn inspect_network(&self, id: &NetworkId) -> Result<Change, EngineError> {
-        let inspect = self.docker.inspect_network(&id.0, None::<InspectNetworkOptions>);
-        let inspect = timeout(REQUEST_TIMEOUT, inspect).await;
-        match inspect.unwrap_or(Err(ApiError::RequestTimeoutError)) {
-            Ok(inspect) => Ok(translate::network(id, inspect)),
-            Err(source) if is_not_found(&source) => Ok(Change::NetworkGone(id.clone())),
+        let mut found = None;
+        let take = |network: InspectedNetwork| {
+            // The engine looks for what begins so.
+            if network.id.as_deref() == Some(&*id.0) {
+                found = Some(network);
+            }
+        };
+        match self.each(&path_of_network(&id.0), take).await {
+            Ok(()) => Ok(match found {
+                Some(network) => translate::network(id, network),
+                None => Change::NetworkGone(id.clone()),
+            }),
             Err(source) => {
                 Err(EngineError::Inspect { target: Target::Network(id.clone()), source })
             }
         }
     }
+}
+
+/// `/networks?filters={"id":["ID"]}`
+fn path_of_network(id: &str) -> String {
+    let filters = serde_json::json!({ "id": [id] }).to_string();
+    let encoded = filters.bytes().map(|octet| match octet {
+        b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(octet).to_string(),
+        _ => format!("%{octet:02X}"),
+    });
+    format!("/networks?filters={}", encoded.collect::<String>())
 }
 
 /// Asks for a sign of life, and says from when on to ask for events: by the engine's clock, since
@@ -272,6 +315,12 @@ fn io_kind(error: &ApiError) -> Option<io::ErrorKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_no_part_of_a_path() {
+        let path = path_of_network("5f\"&/");
+        assert_eq!(path, "/networks?filters=%7B%22id%22%3A%5B%225f%5C%22%26%2F%22%5D%7D");
+    }
 
     #[test]
     fn reads_the_time_of_an_engine() {

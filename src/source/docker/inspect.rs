@@ -1,5 +1,5 @@
-//! What netalias wants of `GET /containers/ID/json`, and nothing else: an inspect also tells the
-//! environment, which holds secrets, and what has no field here is never kept.
+//! What netalias wants of `GET /containers/ID/json` and of a network, and nothing else: an inspect
+//! also tells the environment, which holds secrets, and what has no field here is never kept.
 
 use std::collections::HashMap;
 
@@ -62,4 +62,33 @@ pub(super) struct HostConfig {
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct NetworkSettings {
     pub(super) networks: Option<HashMap<String, EndpointSettings>>,
+}
+
+/// A network, as lists have it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct InspectedNetwork {
+    pub(super) id: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) driver: Option<String>,
+    pub(super) internal: Option<bool>,
+    #[serde(rename = "IPAM")]
+    pub(super) ipam: Option<Ipam>,
+}
+
+/// Its addresses.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Ipam {
+    pub(super) config: Option<Vec<IpamConfig>>,
+}
+
+/// One range of them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct IpamConfig {
+    pub(super) subnet: Option<String>,
+    #[serde(rename = "IPRange")]
+    pub(super) ip_range: Option<String>,
+    pub(super) gateway: Option<String>,
 }

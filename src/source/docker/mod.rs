@@ -7,7 +7,8 @@
 //! `watcher` runs one session, `look` inspects, `reader` reads events and only marks, `agenda`
 //! keeps what is marked, `pulse` says what is due and what is too late, `drift` what lists showed
 //! and no event told, `signals` who was told to stop, `herald` tells the state, `backoff` paces
-//! retries. `engine` asks, by `transport`, `plain` and `tls`; `inspect` and `translate` read.
+//! retries. `engine` asks, by `transport`, `plain` and `tls`; `list`, `inspect` and `translate`
+//! read.
 
 mod agenda;
 mod backoff;
@@ -15,6 +16,7 @@ mod drift;
 mod engine;
 mod herald;
 mod inspect;
+mod list;
 mod look;
 mod plain;
 mod pulse;
@@ -27,7 +29,8 @@ mod watcher;
 
 pub use agenda::{Agenda, MAX_IN_FLIGHT, Target};
 pub use engine::EngineError;
-pub use inspect::Inspected;
+pub use inspect::{Inspected, InspectedNetwork};
+pub use list::Listing;
 pub use signals::Sent;
 pub use tls::TlsFiles;
 

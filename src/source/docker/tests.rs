@@ -31,6 +31,8 @@ type Silent = fn(&str) -> bool;
 struct Stub {
     silent: watch::Sender<Silent>,
     failing: watch::Sender<Silent>,
+    /// The pause after each octet of a list.
+    pace: watch::Sender<Duration>,
     cut: broadcast::Sender<()>,
     requests: Mutex<Vec<(Instant, String)>>,
 }
@@ -40,6 +42,7 @@ impl Stub {
         let stub = Arc::new(Self {
             silent: watch::Sender::new(|_| false),
             failing: watch::Sender::new(|_| false),
+            pace: watch::Sender::new(Duration::ZERO),
             cut: broadcast::Sender::new(1),
             requests: Mutex::default(),
         });
@@ -88,6 +91,15 @@ impl Stub {
             other => panic!("nobody may ask for {other}"),
         };
         let head = format!("{head}Content-Length: {}\r\n\r\n", body.len());
+        let pace = *self.pace.borrow();
+        if path == "/containers/json" && !pace.is_zero() {
+            let _ = connection.write_all(head.as_bytes()).await;
+            for octet in body.bytes() {
+                let _ = connection.write_u8(octet).await;
+                sleep(pace).await;
+            }
+            return;
+        }
         let _ = connection.write_all((head + body).as_bytes()).await;
     }
 
@@ -175,6 +187,43 @@ async fn lists_that_never_come_are_noticed_though_the_engine_answers() {
     assert!(!status.link().is_ready(Instant::now().into_std()));
     stub.silent.send_replace(|_| false);
     // What is under way has to time out first, if the list was given up on a dead connection.
+    until(&status, State::Live, RECOVERY).await;
+}
+
+/// So is one of 100,000 containers.
+#[tokio::test(start_paused = true)]
+async fn a_list_that_comes_slowly_is_waited_for() {
+    let (stub, status, _) = follow_stub();
+    until(&status, State::Live, RECOVERY).await;
+    // 14 octets, from the next list on: it takes half a minute, and pings are not answered.
+    stub.pace.send_replace(Duration::from_secs(2));
+    let lists = stub.asked("/containers/json").len();
+    while stub.asked("/containers/json").len() == lists {
+        sleep(Duration::from_millis(10)).await;
+    }
+    stub.silent.send_replace(|path| path == "/_ping");
+    for _ in 0..25 {
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(status.link().state, State::Live, "{}", status.link().why);
+    }
+    stub.silent.send_replace(|_| false);
+    sleep(DAY / 24).await;
+    assert_eq!((status.link().state, status.attempts.get()), (State::Live, 1));
+    // Each rests ten times as long as it takes, and so does each look at everything.
+    let lists = stub.asked("/containers/json").len() - lists;
+    assert!((10..=13).contains(&lists), "{lists} in an hour");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_stops_on_the_way_is_given_up() {
+    let (stub, status, _) = follow_stub();
+    until(&status, State::Live, RECOVERY).await;
+    stub.pace.send_replace(Duration::from_secs(60));
+    until(&status, State::Suspect, NOTICED).await;
+    until(&status, State::Disconnected, NOTICED).await;
+    let why = status.link().why;
+    assert_eq!(why, "cannot list containers and networks: nothing came for 15 s");
+    stub.pace.send_replace(Duration::ZERO);
     until(&status, State::Live, RECOVERY).await;
 }
 

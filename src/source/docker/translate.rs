@@ -1,18 +1,14 @@
 //! The engine's JSON, as bollard reads it, in the model's terms.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
-use bollard::models::{
-    ContainerSummary, EndpointSettings, EventMessage, EventMessageTypeEnum, IpamConfig,
-    NetworkInspect,
-};
+use bollard::models::{EndpointSettings, EventMessage, EventMessageTypeEnum};
 
 use super::super::labels::Spoken;
 use super::super::names::NameList;
 use super::Target;
-use super::inspect::{Inspected, State};
+use super::inspect::{Inspected, InspectedNetwork, IpamConfig, State};
 use super::signals::{self, Sent, told_to_stop};
 use crate::model::{
     Change, Condition, Container, ContainerId, Endpoint, Link, Name, NameSource, Network,
@@ -90,9 +86,9 @@ pub fn container(id: &ContainerId, inspect: Inspected, sent: &Sent) -> Translate
     Translated { change: Change::Container(container), invalid }
 }
 
-/// Reads `GET /networks/ID`.
+/// Reads a network of `GET /networks`.
 #[must_use]
-pub fn network(id: &NetworkId, inspect: NetworkInspect) -> Change {
+pub fn network(id: &NetworkId, inspect: InspectedNetwork) -> Change {
     let configs = inspect.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
     let has_bridge = inspect.driver.as_deref() == Some("bridge");
     Change::Network(Network {
@@ -114,24 +110,6 @@ fn gateway(config: &IpamConfig, has_bridge: bool) -> Option<IpAddr> {
     let subnet: Subnet = config.subnet.as_ref()?.parse().ok()?;
     let range = config.ip_range.as_ref().and_then(|range| range.parse().ok()).unwrap_or(subnet);
     subnet.first_host_in(&range).filter(|_| has_bridge)
-}
-
-/// A number for what a list says of a container: state, health, names and addresses.
-pub(super) fn fingerprint(listed: &ContainerSummary) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    listed.state.map(|state| state.to_string()).hash(&mut hasher);
-    listed.names.hash(&mut hasher);
-    // "Up 3 minutes (healthy)": the time always changes.
-    let status = listed.status.as_deref().unwrap_or_default();
-    status.split_once('(').map(|(_, health)| health).hash(&mut hasher);
-    let networks = listed.network_settings.iter().filter_map(|settings| settings.networks.as_ref());
-    let mut endpoints: Vec<_> = networks
-        .flatten()
-        .map(|(name, on)| (name, &on.network_id, &on.ip_address, &on.global_ipv6_address))
-        .collect();
-    endpoints.sort_unstable();
-    endpoints.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// What an event hints at. Only its type, action and ids are read: labels of a container

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bollard::BollardRequest;
@@ -38,6 +39,8 @@ pub(super) struct Transport {
     way: Way,
     /// Told each time that an event stream is open.
     opened: Arc<Notify>,
+    /// Pieces of long answers so far.
+    pieces: Arc<AtomicU64>,
 }
 
 #[derive(Clone)]
@@ -62,12 +65,16 @@ impl Transport {
             (Some((_, host)), None) => Way::Tcp(with_port(host, PORTS.1)),
             (None, _) => return Err(io::ErrorKind::InvalidInput.into()),
         };
-        Ok(Self { way, opened: Arc::new(Notify::new()) })
+        Ok(Self::by(way))
     }
 
     #[cfg(test)]
     pub(super) fn pipe(server: tokio::sync::mpsc::Sender<tokio::io::DuplexStream>) -> Self {
-        Self { way: Way::Pipe(server), opened: Arc::new(Notify::new()) }
+        Self::by(Way::Pipe(server))
+    }
+
+    fn by(way: Way) -> Self {
+        Self { way, opened: Arc::default(), pieces: Arc::default() }
     }
 
     /// Returns when an event stream has been opened since the last call: what the client library
@@ -112,6 +119,29 @@ impl Transport {
             plain::get(&mut channel, HOST_NAME, path).await
         };
         timeout(limit, get).await.map_err(|_| late("no answer", limit))?
+    }
+
+    /// GETs a path whose answer may be long, and hands it on as it comes; gives the status.
+    pub(super) async fn get_in_pieces(
+        &self,
+        path: &str,
+        limit: Duration,
+        mut take: impl FnMut(&[u8]) -> io::Result<()> + Send,
+    ) -> io::Result<u16> {
+        let get = async {
+            let mut channel = self.open().await?;
+            plain::get_in_pieces(&mut channel, HOST_NAME, path, |piece| {
+                self.pieces.fetch_add(1, Ordering::Relaxed);
+                take(piece)
+            })
+            .await
+        };
+        timeout(limit, get).await.map_err(|_| late("no end of the answer", limit))?
+    }
+
+    /// How many pieces of long answers have come so far.
+    pub(super) fn pieces(&self) -> u64 {
+        self.pieces.load(Ordering::Relaxed)
     }
 
     async fn open(&self) -> io::Result<Box<dyn Channel>> {

@@ -15,11 +15,11 @@ use super::drift::Drift;
 use super::engine::Engine;
 use super::herald::Herald;
 use super::look::{Looked, look_at};
-use super::pulse::{BEAT, COMPARE, Doubt, Pulse, Purpose};
+use super::pulse::{BEAT, Doubt, Pulse, Purpose};
 use super::reader::{Inbox, Reader};
 use super::signals::{Sent, Signals};
 use super::transport::Transport;
-use super::{Agenda, EngineError, Target};
+use super::{Agenda, EngineError, Listing, Target};
 use crate::directory::Publisher;
 use crate::model::Change;
 use crate::status::EngineStatus;
@@ -97,6 +97,7 @@ impl Watcher {
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let now = Instant::now();
+            self.pulse.pieces(engine.pieces(), now);
             if self.pulse.list_due(now, self.agenda.is_settled(), !self.unsure).is_some() {
                 listing.set(Some(engine.list()).into());
             }
@@ -125,7 +126,7 @@ impl Watcher {
                 }
                 Some(list) = &mut listing => {
                     listing.set(None.into());
-                    self.compare_or_resync(list?);
+                    self.compare_or_resync(&list?);
                 }
                 Some((target, looked)) = inspects.next() => self.settle(&target, looked),
             }
@@ -158,7 +159,7 @@ impl Watcher {
         }
         for target in inbox.targets {
             self.drift.hinted(&target);
-            self.agenda.mark(target);
+            self.agenda.mark(&target);
         }
         if inbox.everything {
             self.pulse.want_resync();
@@ -184,7 +185,7 @@ impl Watcher {
             return Ok(());
         }
         self.status.drift.add(u64::try_from(late).unwrap_or(u64::MAX));
-        if now.duration_since(self.last_event) > COMPARE {
+        if now.duration_since(self.last_event) > self.pulse.between_lists() {
             return Err(EngineError::StreamSilent);
         }
         self.doubt("changes were not told by events");
@@ -199,13 +200,14 @@ impl Watcher {
     }
 
     fn is_answered(&mut self, alive: bool) -> bool {
-        if self.pulse.pinged(Instant::now(), alive).is_some() {
+        let doubt = self.pulse.pinged(Instant::now(), alive);
+        if doubt.is_some() {
             self.doubt("the engine does not answer");
         }
-        alive
+        doubt.is_none()
     }
 
-    fn compare_or_resync(&mut self, list: Vec<(Target, u64)>) {
+    fn compare_or_resync(&mut self, list: &Listing) {
         let Some((purpose, asked)) = self.pulse.listed(Instant::now()) else { return };
         if purpose == Purpose::Compare {
             let marked = self.agenda.compare(list);
@@ -213,7 +215,7 @@ impl Watcher {
                 self.right = asked;
             }
             self.drift.listed(marked);
-            self.unseen.iter().for_each(|target| self.agenda.mark(target.clone()));
+            self.unseen.iter().for_each(|target| self.agenda.mark(target));
             return;
         }
         self.status.resyncs.increment();
@@ -221,7 +223,7 @@ impl Watcher {
         self.unseen.clear();
         self.agenda.list(list);
         if self.herald.is_live() {
-            self.drift.listed(self.agenda.awaited().cloned());
+            self.drift.listed(self.agenda.awaited());
         }
         if self.agenda.is_settled() {
             self.everything_is_seen();
@@ -269,6 +271,7 @@ impl Watcher {
     fn everything_is_seen(&mut self) {
         self.unsure = false;
         self.right = self.listed;
+        self.pulse.all_seen(self.listed, Instant::now());
         self.live_if_sure();
     }
 

@@ -1,10 +1,13 @@
 //! A Docker engine without containers, which speaks the API on a socket and can be made to fail.
 //!
 //! What a command changes and which events it has are the scenario engine's. `answers` puts them
-//! into Docker's JSON, `hub` hands the events out, `server` speaks HTTP; `clock` writes times.
+//! into Docker's JSON by `form`, `hub` hands the events out, `server` speaks HTTP; `filters` reads
+//! what is wanted, `clock` writes times.
 
 mod answers;
 mod clock;
+mod filters;
+mod form;
 mod hub;
 mod server;
 

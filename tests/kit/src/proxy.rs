@@ -130,15 +130,8 @@ impl Drop for Proxy {
 }
 
 /// What may be asked of an engine, and only by GET; a star stands for a name.
-const NEEDED: [&str; 7] = [
-    "/_ping",
-    "/version",
-    "/events",
-    "/containers/json",
-    "/containers/*/json",
-    "/networks",
-    "/networks/*",
-];
+const NEEDED: [&str; 6] =
+    ["/_ping", "/version", "/events", "/containers/json", "/containers/*/json", "/networks"];
 
 /// Whether this is what the documentation asks a socket proxy to let through.
 #[must_use]

@@ -10,6 +10,8 @@ use netalias::source::scenario::{
 use serde_json::{Map, Value, json};
 
 use super::clock::rfc3339;
+use super::filters::Filters;
+use super::form::{Part, Parts, filled};
 use super::{Api, SECRET, Version};
 
 /// What a real engine answers where the fake one has nothing to say, from tests/data.
@@ -68,88 +70,102 @@ impl Books {
         version
     }
 
-    /// `GET /containers/json`, the newest first; as text, since the values of 100,000 containers
-    /// would take gigabytes.
-    pub(super) fn list(&self, all: bool, wanted: &Filters, api: Version) -> String {
+    /// What is in `GET /containers/json`, the newest first.
+    pub(super) fn listed(&self, all: bool, wanted: &Filters) -> Vec<ContainerId> {
         let shown =
             |r: &&Record| (all || r.state.is_running()) && wanted.label_matches(&r.run.labels);
         let mut records: Vec<&Record> = self.engine.records().filter(shown).collect();
         records.sort_by_key(|record| std::cmp::Reverse(record.number));
-        let mut text = "[".to_owned();
-        for (index, record) in records.into_iter().enumerate() {
-            text += if index == 0 { "" } else { "," };
-            text += &self.listed(record, api).to_string();
-        }
-        text + "]"
+        records.into_iter().map(|record| record.id.clone()).collect()
     }
 
-    fn listed(&self, record: &Record, api: Version) -> Value {
-        let mut listed = self.templates["listed"].clone();
-        listed["Id"] = json!(&*record.id.0);
-        listed["Names"] = json!([format!("/{}", record.name)]);
-        listed["Image"] = json!(record.run.image);
-        listed["Command"] = json!(record.run.command.join(" "));
-        listed["Created"] = json!(self.times(&record.id).created / 1_000_000_000);
-        listed["Ports"] = listed_ports(record);
-        listed["Labels"] = json!(record.run.labels);
-        listed["State"] = json!(record.state.as_str());
-        listed["Status"] = json!(status(record));
-        listed["HostConfig"]["NetworkMode"] = json!(network_mode(record));
-        let mut networks = self.endpoints(record, api);
-        for endpoint in networks.values_mut() {
+    /// A part of that list, without its brackets.
+    pub(super) fn list(&self, ids: &[ContainerId], api: Version) -> String {
+        let records = ids.iter().filter_map(|id| self.engine.record(&id.0).ok());
+        let listed: Vec<String> = records.map(|record| self.list_one(record, api)).collect();
+        listed.join(",")
+    }
+
+    fn list_one(&self, record: &Record, api: Version) -> String {
+        let endpoints = self.endpoints(record, api).into_iter().map(|(name, mut endpoint)| {
             // Only an inspect tells these.
-            for left_out in ["Links", "Aliases", "DriverOpts", "DNSNames"] {
-                if let Some(value) = endpoint.get_mut(left_out) {
-                    *value = Value::Null;
+            for (key, part) in &mut endpoint {
+                if matches!(*key, "Links" | "Aliases" | "DriverOpts" | "DNSNames") {
+                    *part = Value::Null.into();
                 }
             }
-        }
-        listed["NetworkSettings"]["Networks"] = Value::Object(networks);
-        listed
+            (name, endpoint)
+        });
+        let networks = self.networks_of(endpoints);
+        let parts = [
+            ("Id", json!(&*record.id.0).into()),
+            ("Names", json!([format!("/{}", record.name)]).into()),
+            ("Image", json!(record.run.image).into()),
+            ("Command", json!(record.run.command.join(" ")).into()),
+            ("Created", json!(self.times(&record.id).created / 1_000_000_000).into()),
+            ("Ports", listed_ports(record).into()),
+            ("Labels", json!(record.run.labels).into()),
+            ("State", json!(record.state.as_str()).into()),
+            ("Status", json!(status(record)).into()),
+            ("HostConfig", json!({ "NetworkMode": network_mode(record) }).into()),
+            ("NetworkSettings", Part::Text(format!("{{\"Networks\":{networks}}}"))),
+        ];
+        filled(&self.templates["listed"], &parts)
     }
 
     /// `GET /containers/NAME/json`
-    pub(super) fn inspect(&self, name: &str, api: Version) -> Option<Value> {
+    pub(super) fn inspect(&self, name: &str, api: Version) -> Option<String> {
         let record = self.engine.record(name).ok()?;
-        let mut inspect = self.templates["inspect"].clone();
+        let template = &self.templates["inspect"];
         let times = self.times(&record.id);
-        inspect["Id"] = json!(&*record.id.0);
-        inspect["Created"] = json!(rfc3339(times.created));
-        inspect["Path"] = json!(record.run.command.first().map_or("sh", String::as_str));
-        inspect["Args"] = json!(record.run.command.get(1..).unwrap_or_default());
-        inspect["State"] = state(record, times);
-        inspect["Name"] = json!(format!("/{}", record.name));
-        fill_files(&mut inspect, record);
-        self.fill_host_config(&mut inspect["HostConfig"], record);
-        fill_config(&mut inspect["Config"], record);
-        self.fill_network_settings(&mut inspect["NetworkSettings"], record, api);
-        Some(inspect)
+        let mut parts = vec![
+            ("Id", json!(&*record.id.0).into()),
+            ("Created", json!(rfc3339(times.created)).into()),
+            ("Path", json!(record.run.command.first().map_or("sh", String::as_str)).into()),
+            ("Args", json!(record.run.command.get(1..).unwrap_or_default()).into()),
+            ("State", state(record, times).into()),
+            ("Name", json!(format!("/{}", record.name)).into()),
+        ];
+        parts.extend(files(record));
+        let host_config = filled(&template["HostConfig"], &self.host_config(record));
+        parts.push(("HostConfig", Part::Text(host_config)));
+        parts.push(("Config", Part::Text(filled(&template["Config"], &config(record)))));
+        let settings = self.network_settings(record, api);
+        let settings = filled(&template["NetworkSettings"], &settings);
+        parts.push(("NetworkSettings", Part::Text(settings)));
+        Some(filled(template, &parts))
     }
 
-    fn fill_host_config(&self, config: &mut Value, record: &Record) {
-        config["NetworkMode"] = json!(network_mode(record));
+    fn host_config(&self, record: &Record) -> Parts {
         let bindings = record.run.published.iter();
         let bindings = bindings.map(|p| (p.to_string(), json!([{"HostIp": "", "HostPort": ""}])));
-        config["PortBindings"] = Value::Object(bindings.collect());
         let policy = record.run.restart.as_deref().unwrap_or("no");
-        config["RestartPolicy"]["Name"] = json!(policy);
+        let policy = json!({ "Name": policy, "MaximumRetryCount": 0 });
+        let mut parts = vec![
+            ("NetworkMode", json!(network_mode(record)).into()),
+            ("PortBindings", Value::Object(bindings.collect()).into()),
+            ("RestartPolicy", policy.into()),
+        ];
         let links = &record.run.attach.links;
         if network_mode(record) == "default" && !links.is_empty() {
             let link = |link: &Link| {
                 let other = self.engine.record(&link.container).map_or("", |other| &other.name);
                 json!(format!("/{other}:/{}/{}", record.name, link.alias))
             };
-            config["Links"] = links.iter().map(link).collect();
+            parts.push(("Links", links.iter().map(link).collect::<Value>().into()));
         }
+        parts
     }
 
-    fn fill_network_settings(&self, settings: &mut Value, record: &Record, api: Version) {
+    fn network_settings(&self, record: &Record, api: Version) -> Parts {
+        let mut parts = Parts::new();
         let running = record.state.is_running();
         let of_another = matches!(record.mode, NetworkMode::Container(_));
         if record.state != State::Created && !of_another {
             let sandbox = derived_id(&record.id.0, "sandbox");
-            settings["SandboxKey"] = json!(format!("/var/run/docker/netns/{}", &sandbox[..12]));
-            settings["SandboxID"] = json!(sandbox);
+            let key = format!("/var/run/docker/netns/{}", &sandbox[..12]);
+            parts.push(("SandboxKey", json!(key).into()));
+            parts.push(("SandboxID", json!(sandbox).into()));
         }
         if running {
             let on_host = |port: &Port| {
@@ -158,91 +174,40 @@ impl Books {
             };
             let exposed = record.run.exposed.iter().map(|port| (port.to_string(), Value::Null));
             let published = record.run.published.iter().map(|p| (p.to_string(), on_host(p)));
-            settings["Ports"] = Value::Object(exposed.chain(published).collect());
+            let ports = Value::Object(exposed.chain(published).collect());
+            parts.push(("Ports", ports.into()));
         }
-        let networks = self.endpoints(record, api);
-        if let Some(bridge) = networks.get("bridge") {
-            for key in ["EndpointID", "Gateway", "IPAddress", "IPPrefixLen", "MacAddress"] {
-                settings[key] = bridge[key].clone();
-            }
+        let endpoints = self.endpoints(record, api);
+        if let Some((_, bridge)) = endpoints.iter().find(|(name, _)| name == "bridge") {
+            let keys = ["EndpointID", "Gateway", "IPAddress", "IPPrefixLen", "MacAddress"];
+            parts.extend(bridge.iter().filter(|(key, _)| keys.contains(key)).cloned());
         }
-        settings["Networks"] = Value::Object(networks);
+        parts.push(("Networks", Part::Text(self.networks_of(endpoints))));
+        parts
     }
 
-    fn endpoints(&self, record: &Record, api: Version) -> Map<String, Value> {
-        let books = self.engine.books().iter();
-        let by_id: HashMap<&str, &Book> = books.map(|b| (&*b.network.id.0, b)).collect();
+    /// Endpoints as an object, by the names of their networks.
+    fn networks_of(&self, endpoints: impl IntoIterator<Item = (String, Parts)>) -> String {
+        let endpoints = endpoints.into_iter().map(|(name, endpoint)| {
+            format!("{}:{}", json!(name), filled(&self.templates["endpoint"], &endpoint))
+        });
+        format!("{{{}}}", endpoints.collect::<Vec<_>>().join(","))
+    }
+
+    fn endpoints(&self, record: &Record, api: Version) -> Vec<(String, Parts)> {
         let attached = record.attachments.iter().filter_map(|attachment| {
-            let book = by_id.get(&*attachment.network.0)?;
-            let endpoint = self.endpoint(record, attachment, book, api);
-            Some((book.network.name.to_string(), endpoint))
+            let book = self.engine.network(&attachment.network.0).ok()?;
+            Some((book.network.name.to_string(), endpoint(record, attachment, book, api)))
         });
         attached.collect()
     }
 
-    fn endpoint(
-        &self,
-        record: &Record,
-        attachment: &Attachment,
-        book: &Book,
-        api: Version,
-    ) -> Value {
-        let mut endpoint = self.templates["endpoint"].clone();
-        let attach = &attachment.attach;
-        let asked = [
-            ("IPv4Address", attach.v4.map(IpAddr::V4)),
-            ("IPv6Address", attach.v6.map(IpAddr::V6)),
-        ];
-        let asked = asked.into_iter().filter_map(|(key, ip)| Some((key.to_owned(), json!(ip?))));
-        let asked: Map<String, Value> = asked.collect();
-        let connected_later = attach.network != record.run.attach.network;
-        if !asked.is_empty() || connected_later {
-            endpoint["IPAMConfig"] = Value::Object(asked);
-        }
-        if connected_later {
-            endpoint["DriverOpts"] = json!({});
-        }
-        let user_defined = book.has_addresses() && &*book.network.name != "bridge";
-        if user_defined && !attach.links.is_empty() {
-            let link = |link: &Link| json!(format!("{}:{}", link.container, link.alias));
-            endpoint["Links"] = attach.links.iter().map(link).collect();
-        }
-        if api >= DNS_NAMES {
-            endpoint["DNSNames"] = Value::Null;
-        }
-        if api >= GATEWAY_PRIORITY {
-            endpoint["GwPriority"] = json!(0);
-        }
-        if user_defined {
-            fill_names(&mut endpoint, record, attachment, api);
-        }
-        if attachment.plumbed {
-            endpoint["NetworkID"] = json!(&*book.network.id.0);
-        }
-        // `none` has an endpoint, too, while its container runs.
-        if record.state.is_running() {
-            endpoint["EndpointID"] = json!(derived_id(&record.id.0, &book.network.id.0));
-        }
-        for address in attachment.addresses() {
-            let subnet = book.network.subnets.iter().find(|s| s.contains(address));
-            let gateway = subnet.and_then(|subnet| book.gateway(subnet));
-            let (gateway_key, address_key, prefix_key) = match address {
-                IpAddr::V4(v4) => {
-                    endpoint["MacAddress"] = json!(mac(v4.octets()));
-                    ("Gateway", "IPAddress", "IPPrefixLen")
-                }
-                IpAddr::V6(_) => ("IPv6Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen"),
-            };
-            endpoint[gateway_key] = json!(gateway);
-            endpoint[address_key] = json!(address);
-            endpoint[prefix_key] = json!(subnet.map(|subnet| subnet.prefix));
-        }
-        endpoint
-    }
-
     /// `GET /networks`: no containers in it.
     pub(super) fn networks(&self, wanted: &Filters) -> String {
-        let books = self.engine.books().iter().filter(|book| wanted.label_matches(&book.labels));
+        let matches = |book: &&Book| {
+            wanted.label_matches(&book.labels) && wanted.id_matches(&book.network.id.0)
+        };
+        let books = self.engine.books().iter().filter(matches);
         books.map(|book| self.network_of(book)).collect::<Value>().to_string()
     }
 
@@ -305,53 +270,6 @@ impl Books {
     }
 }
 
-/// What a request limits its answer to: values by key.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Filters(HashMap<String, Vec<String>>);
-
-impl Filters {
-    /// `{"type":["container"]}` or the older `{"type":{"container":true}}`.
-    pub(super) fn read(text: &str, known: &[&str]) -> Result<Self, String> {
-        let invalid = || format!("invalid filters: {text}");
-        let value: Value = serde_json::from_str(text).map_err(|_| invalid())?;
-        let mut filters = HashMap::new();
-        for (key, values) in value.as_object().ok_or_else(invalid)? {
-            if !known.contains(&key.as_str()) {
-                return Err(format!("Invalid filter '{key}'"));
-            }
-            let values = match values {
-                Value::Array(values) => {
-                    values.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-                }
-                Value::Object(values) => values.keys().cloned().collect(),
-                _ => return Err(invalid()),
-            };
-            filters.insert(key.clone(), values);
-        }
-        Ok(Self(filters))
-    }
-
-    pub(super) fn allows(&self, event: &Event) -> bool {
-        let any = |key: &str, matches: &dyn Fn(&str) -> bool| {
-            self.0.get(key).is_none_or(|wanted| wanted.iter().any(|wanted| matches(wanted)))
-        };
-        // `health_status` stands for `health_status: healthy`.
-        let verb = event.action.split(':').next().unwrap_or_default();
-        any("type", &|wanted| wanted == event.kind.as_str())
-            && any("event", &|wanted| wanted == verb || wanted == event.action)
-            && self.label_matches(&event.attributes)
-    }
-
-    /// All of them, each as `KEY` or `KEY=VALUE`.
-    fn label_matches(&self, labels: &std::collections::BTreeMap<String, String>) -> bool {
-        let has = |wanted: &String| match wanted.split_once('=') {
-            Some((key, value)) => labels.get(key).is_some_and(|have| have == value),
-            None => labels.contains_key(wanted),
-        };
-        self.0.get("label").is_none_or(|wanted| wanted.iter().all(has))
-    }
-}
-
 /// One line of `GET /events`, without its end.
 pub(super) fn event_line(event: &Event, nanos: u64) -> String {
     let mut line = json!({
@@ -372,30 +290,79 @@ pub(super) fn event_line(event: &Event, nanos: u64) -> String {
     line.to_string()
 }
 
-fn fill_names(endpoint: &mut Value, record: &Record, attachment: &Attachment, api: Version) {
+/// What of an endpoint is not as the template has it.
+fn endpoint(record: &Record, attachment: &Attachment, book: &Book, api: Version) -> Parts {
+    let mut parts = Parts::new();
+    let mut set = |key, value: Value| parts.push((key, value.into()));
+    let attach = &attachment.attach;
+    let asked =
+        [("IPv4Address", attach.v4.map(IpAddr::V4)), ("IPv6Address", attach.v6.map(IpAddr::V6))];
+    let asked = asked.into_iter().filter_map(|(key, ip)| Some((key.to_owned(), json!(ip?))));
+    let asked: Map<String, Value> = asked.collect();
+    let connected_later = attach.network != record.run.attach.network;
+    if !asked.is_empty() || connected_later {
+        set("IPAMConfig", Value::Object(asked));
+    }
+    if connected_later {
+        set("DriverOpts", json!({}));
+    }
+    let user_defined = book.has_addresses() && &*book.network.name != "bridge";
+    if user_defined && !attach.links.is_empty() {
+        let link = |link: &Link| json!(format!("{}:{}", link.container, link.alias));
+        set("Links", attach.links.iter().map(link).collect());
+    }
+    let (aliases, dns_names) =
+        if user_defined { names(record, attachment, api) } else { (Value::Null, Value::Null) };
+    set("Aliases", aliases);
+    if api >= DNS_NAMES {
+        set("DNSNames", dns_names);
+    }
+    if api >= GATEWAY_PRIORITY {
+        set("GwPriority", json!(0));
+    }
+    if attachment.plumbed {
+        set("NetworkID", json!(&*book.network.id.0));
+    }
+    // `none` has an endpoint, too, while its container runs.
+    if record.state.is_running() {
+        set("EndpointID", json!(derived_id(&record.id.0, &book.network.id.0)));
+    }
+    for address in attachment.addresses() {
+        let subnet = book.network.subnets.iter().find(|s| s.contains(address));
+        let gateway = subnet.and_then(|subnet| book.gateway(subnet));
+        let (gateway_key, address_key, prefix_key) = match address {
+            IpAddr::V4(v4) => {
+                set("MacAddress", json!(mac(v4.octets())));
+                ("Gateway", "IPAddress", "IPPrefixLen")
+            }
+            IpAddr::V6(_) => ("IPv6Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen"),
+        };
+        set(gateway_key, json!(gateway));
+        set(address_key, json!(address));
+        set(prefix_key, json!(subnet.map(|subnet| subnet.prefix)));
+    }
+    parts
+}
+
+/// The aliases of an endpoint, and what it is called.
+fn names(record: &Record, attachment: &Attachment, api: Version) -> (Value, Value) {
+    let unique = |names: Vec<&str>| {
+        let mut seen: Vec<&str> = Vec::new();
+        for name in names {
+            if !seen.contains(&name) {
+                seen.push(name);
+            }
+        }
+        seen.into_iter().map(Value::from).collect::<Value>()
+    };
     let mut aliases: Vec<&str> = attachment.attach.aliases.iter().map(String::as_str).collect();
     if attachment.plumbed && api < ALIASES_AS_GIVEN {
         aliases.extend([record.id.short(), &record.hostname]);
     }
-    let mut seen = Vec::new();
-    aliases.retain(|alias| {
-        !seen.contains(alias) && {
-            seen.push(alias);
-            true
-        }
-    });
-    if !aliases.is_empty() {
-        endpoint["Aliases"] = json!(aliases);
-    }
-    if attachment.plumbed && api >= DNS_NAMES {
-        let mut names: Vec<&str> = Vec::new();
-        for name in record.dns_names(attachment) {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        endpoint["DNSNames"] = json!(names);
-    }
+    let dns_names = attachment.plumbed && api >= DNS_NAMES;
+    let dns_names = dns_names.then(|| unique(record.dns_names(attachment).collect()));
+    let aliases = if aliases.is_empty() { Value::Null } else { unique(aliases) };
+    (aliases, dns_names.unwrap_or_default())
 }
 
 fn state(record: &Record, times: Times) -> Value {
@@ -426,7 +393,7 @@ fn state(record: &Record, times: Times) -> Value {
 }
 
 /// Where a container's files are, once it has run; one that shares a network shares most of them.
-fn fill_files(inspect: &mut Value, record: &Record) {
+fn files(record: &Record) -> Parts {
     let shared = match &record.mode {
         NetworkMode::Container(id) => id,
         _ => &record.id,
@@ -438,31 +405,34 @@ fn fill_files(inspect: &mut Value, record: &Record) {
         ("HostsPath", shared, "hosts"),
         ("LogPath", &record.id, log.as_str()),
     ];
-    for (key, of, file) in files {
+    let part = |(key, of, file): (&'static str, &ContainerId, &str)| {
         let path = format!("/var/lib/docker/containers/{}/{file}", of.0);
-        inspect[key] = json!(if record.state == State::Created { "" } else { &path });
-    }
+        let path = if record.state == State::Created { "" } else { &path };
+        (key, json!(path).into())
+    };
+    files.into_iter().map(part).collect()
 }
 
-fn fill_config(config: &mut Value, record: &Record) {
+fn config(record: &Record) -> Parts {
     let run = &record.run;
-    config["Hostname"] = json!(record.hostname);
-    config["Env"] = json!(["PATH=/bin", format!("API_TOKEN={SECRET}")]);
-    config["Cmd"] = if run.command.is_empty() { Value::Null } else { json!(run.command) };
-    config["Image"] = json!(run.image);
-    config["Labels"] = json!(run.labels);
-    let mut optional = |key: &str, value: Option<Value>| match value {
-        Some(value) => config[key] = value,
-        None => drop(config.as_object_mut().map(|config| config.remove(key))),
-    };
+    let command = if run.command.is_empty() { Value::Null } else { json!(run.command) };
+    let optional = |value: Option<Value>| value.map_or(Part::Absent, Part::Json);
     let check = run.health_check.as_ref();
-    optional("Healthcheck", check.map(|command| json!({ "Test": ["CMD-SHELL", command] })));
+    let check = check.map(|command| json!({ "Test": ["CMD-SHELL", command] }));
     let signal = run.stop_signal.map(|s| s.name().map_or(s.0.to_string(), |n| format!("SIG{n}")));
-    optional("StopSignal", signal.map(Value::from));
-    optional("StopTimeout", run.stop_timeout.map(Value::from));
     let ports = run.exposed.iter().chain(&run.published);
     let ports: Map<String, Value> = ports.map(|port| (port.to_string(), json!({}))).collect();
-    optional("ExposedPorts", (!ports.is_empty()).then_some(Value::Object(ports)));
+    vec![
+        ("Hostname", json!(record.hostname).into()),
+        ("Env", json!(["PATH=/bin", format!("API_TOKEN={SECRET}")]).into()),
+        ("Cmd", command.into()),
+        ("Image", json!(run.image).into()),
+        ("Labels", json!(run.labels).into()),
+        ("Healthcheck", optional(check)),
+        ("StopSignal", optional(signal.map(Value::from))),
+        ("StopTimeout", optional(run.stop_timeout.map(Value::from))),
+        ("ExposedPorts", optional((!ports.is_empty()).then_some(Value::Object(ports)))),
+    ]
 }
 
 fn listed_ports(record: &Record) -> Value {

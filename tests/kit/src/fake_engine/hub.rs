@@ -7,7 +7,8 @@ use hyper::body::Bytes;
 use netalias::source::scenario::Event;
 use tokio::sync::mpsc;
 
-use super::answers::{Filters, event_line};
+use super::answers::event_line;
+use super::filters::Filters;
 use super::{Faults, OnEvents};
 
 /// Events that can be asked for again by `since`, as many as the daemon keeps.

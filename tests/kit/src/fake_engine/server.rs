@@ -19,11 +19,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::answers::{Filters, text};
+use super::answers::text;
+use super::filters::Filters;
 use super::{Asked, Faults, Shared, Version};
 
 /// Connections served at once; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 256;
+/// Containers in a piece of a list: what comes and goes between two pieces may be on it or not.
+const PIECE: usize = 512;
 /// Bytes of an answer that wait for a slow reader, before the kernel's own.
 const BUFFER: usize = 16 * 1024;
 
@@ -142,12 +145,16 @@ async fn answer(
         }
         ["events"] if faults.fail_events => failing(),
         ["events"] => events(&query, &shared),
-        ["containers", "json"] | ["networks"] if faults.fail_list => failing(),
+        // A list of one network is how it is looked at.
+        ["networks"] if faults.fail_inspect && query.contains("filters") => failing(),
+        ["containers", "json"] | ["networks"] if faults.fail_list && query.is_empty() => failing(),
         ["containers", "json"] => {
             let all = parameter(&query, "all").is_some_and(|all| all == "1" || all == "true");
-            listed(&query, |wanted| shared.books().list(all, &wanted, api))
+            wanted(&query, &["label"], |wanted| containers(&shared, all, &wanted, api))
         }
-        ["networks"] => listed(&query, |wanted| shared.books().networks(&wanted)),
+        ["networks"] => wanted(&query, &["id", "label"], |wanted| {
+            json_text(StatusCode::OK, shared.books().networks(&wanted))
+        }),
         ["containers", _, "json"] | ["networks", _] if faults.fail_inspect => failing(),
         ["containers", name, "json"] => {
             if let Some((_, time)) = faults.slow_inspect.filter(|(slow, _)| shared.is(slow, name)) {
@@ -157,7 +164,8 @@ async fn answer(
             found(shared.books().inspect(name, api), &missing)
         }
         ["networks", name] => {
-            found(shared.books().network(name), &format!("network {name} not found"))
+            let network = shared.books().network(name).map(|network| network.to_string());
+            found(network, &format!("network {name} not found"))
         }
         _ => no_page(),
     };
@@ -222,17 +230,46 @@ fn nanos(since: &str) -> Option<u64> {
     seconds.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(fraction)
 }
 
-fn listed(query: &str, list: impl FnOnce(Filters) -> String) -> Response<Body> {
+/// What is wanted of a list, if these filters can say it.
+fn wanted(
+    query: &str,
+    known: &[&str],
+    list: impl FnOnce(Filters) -> Response<Body>,
+) -> Response<Body> {
     let filters = parameter(query, "filters").unwrap_or_else(|| "{}".to_owned());
-    match Filters::read(&filters, &["label"]) {
-        Ok(wanted) => json_text(StatusCode::OK, list(wanted)),
+    match Filters::read(&filters, known) {
+        Ok(wanted) => list(wanted),
         Err(why) => message_body(StatusCode::BAD_REQUEST, &why),
     }
 }
 
-fn found(value: Option<Value>, missing: &str) -> Response<Body> {
-    match value {
-        Some(value) => json_body(StatusCode::OK, &value),
+/// The list of containers: a long one in pieces, between which others are served.
+fn containers(shared: &Arc<Shared>, all: bool, wanted: &Filters, api: Version) -> Response<Body> {
+    let books = shared.books();
+    let ids = books.listed(all, wanted);
+    if ids.len() <= PIECE {
+        return json_text(StatusCode::OK, format!("[{}]", books.list(&ids, api)));
+    }
+    let pieces = ids.len().div_ceil(PIECE);
+    let shared = shared.clone();
+    let pieces = stream::iter(0..pieces).then(move |piece| {
+        let ids = &ids[piece * PIECE..ids.len().min((piece + 1) * PIECE)];
+        let start = if piece == 0 { "[" } else { "," };
+        let end = if piece + 1 == pieces { "]\n" } else { "" };
+        let text = format!("{start}{}{end}", shared.books().list(ids, api));
+        async move {
+            tokio::task::yield_now().await;
+            Ok(Frame::data(Bytes::from(text)))
+        }
+    });
+    let mut response = Response::new(StreamBody::new(pieces).boxed_unsync());
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+fn found(text: Option<String>, missing: &str) -> Response<Body> {
+    match text {
+        Some(text) => json_text(StatusCode::OK, text),
         None => message_body(StatusCode::NOT_FOUND, missing),
     }
 }
