@@ -70,7 +70,7 @@ struct Maps {
     places: DashMap<NetworkId, Arc<Place>>,
     /// Engines allow two networks of one name.
     network_names: DashMap<Name, Vec<NetworkId>>,
-    clients: DashMap<IpAddr, Arc<Client>>,
+    clients: DashMap<IpAddr, Client>,
     /// Sources that have not given a complete list yet.
     incomplete: AtomicUsize,
     epochs: Epochs,
@@ -155,7 +155,7 @@ impl Reader {
 
     /// The container that has an address.
     #[must_use]
-    pub fn container_at(&self, address: IpAddr) -> Option<Arc<Client>> {
+    pub fn container_at(&self, address: IpAddr) -> Option<Client> {
         self.maps.clients.get(&address.to_canonical()).map(|client| client.clone())
     }
 
@@ -489,7 +489,7 @@ impl Maps {
                 }
             }
             Update::Client { address, client: Some(client) } => {
-                self.clients.insert(address, Arc::new(client));
+                self.clients.insert(address, client);
             }
             Update::Client { address, client: None } => {
                 self.clients.remove(&address);

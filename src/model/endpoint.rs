@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{Name, Overrides, Place};
+use super::{Few, Name, Overrides, Place};
 
 /// One running container, whole: a newer one replaces it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,9 @@ pub struct Container {
     pub name: Arc<str>,
     /// The names it has wherever it is, each once.
     pub names: Box<[(Name, NameSource)]>,
-    /// When it was started, by its engine's clock; only its order among others counts.
-    pub started: i128,
+    /// When it was started, by its engine's clock, in nanoseconds; only its order among others
+    /// counts.
+    pub started: i64,
     /// Whether it can take clients.
     pub condition: Condition,
     /// What its labels say about it.
@@ -61,7 +62,7 @@ pub enum NameSource {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// Through its own endpoints, one for each network that it has an address on.
-    Endpoints(Box<[Endpoint]>),
+    Endpoints(Few<Endpoint>),
     /// Through those of another container (`--network container:NAME`).
     SharedWith(ContainerId),
     /// Through the host (`--network host`): at each network's gateway address.
@@ -78,7 +79,7 @@ pub struct Endpoint {
     /// The IPv6 address on it.
     pub v6: Option<Ipv6Addr>,
     /// Its network aliases.
-    pub aliases: Box<[Name]>,
+    pub aliases: Few<Name>,
     /// What it alone calls others on that network (`--link`).
     pub links: Box<[Link]>,
 }
@@ -275,7 +276,7 @@ impl Network {
             network: self.id.clone(),
             v4,
             v6,
-            aliases: Box::default(),
+            aliases: Few::default(),
             links: Box::default(),
         }
     }

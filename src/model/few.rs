@@ -1,6 +1,6 @@
 //! `Few`: a list that mostly holds one, which then takes no memory beside itself.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
 /// A list that is read as a slice, and replaced when it changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,21 @@ impl<T> Deref for Few<T> {
             Self::One(one) => std::slice::from_ref(one),
             Self::Many(many) => many,
         }
+    }
+}
+
+impl<T> DerefMut for Few<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        match self {
+            Self::One(one) => std::slice::from_mut(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+impl<T> FromIterator<T> for Few<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(list: I) -> Self {
+        Vec::from_iter(list).into()
     }
 }
 

@@ -15,7 +15,7 @@ pub struct Registry {
     networks: HashMap<NetworkId, Network>,
     /// Shared with the memberships that follow from them.
     containers: HashMap<ContainerId, Arc<Container>>,
-    names: HashMap<Key, Entry>,
+    names: Names,
     /// Which containers have an address of their own.
     clients: HashMap<IpAddr, Few<ContainerId>>,
     /// Containers that are reached through this one.
@@ -35,6 +35,10 @@ type Key = (NetworkId, Name);
 /// The names of one container, each once, with the set that it makes when it is alone: all its
 /// names on a network share that.
 type Memberships = Vec<(Key, Arc<[Member]>)>;
+
+/// The sets of all names, by network: each would otherwise have the network's id in its key.
+#[derive(Debug, Default)]
+struct Names(HashMap<NetworkId, HashMap<Name, Entry>>);
 
 #[derive(Debug, Default)]
 struct Entry {
@@ -135,15 +139,12 @@ impl Registry {
             container.id = known.clone();
         }
         let Reach::Endpoints(endpoints) = &mut container.reach else { return container };
-        for endpoint in endpoints {
+        for endpoint in endpoints.iter_mut() {
             if let Some((known, _)) = self.networks.get_key_value(&endpoint.network) {
                 endpoint.network = known.clone();
             }
-            for alias in &mut endpoint.aliases {
-                let key = (endpoint.network.clone(), alias.clone());
-                if let Some(((_, known), _)) = self.names.get_key_value(&key) {
-                    *alias = known.clone();
-                }
+            for alias in endpoint.aliases.iter_mut() {
+                *alias = self.names.known(&endpoint.network, alias).unwrap_or(alias).clone();
             }
         }
         container
@@ -257,7 +258,7 @@ impl Registry {
         match through {
             Some(Reach::Endpoints(endpoints)) => {
                 let shared = container.is_dependent();
-                for endpoint in endpoints {
+                for endpoint in endpoints.iter() {
                     // Aliases belong to the container that was attached.
                     let aliases = if shared { &[] } else { &endpoint.aliases[..] };
                     let via = Via { guest: shared, host: false };
@@ -299,7 +300,7 @@ impl Registry {
 
     fn join(&mut self, key: &Key, alone: &Arc<[Member]>, touched: &mut Touched) {
         let Some(member) = alone.first() else { return };
-        let entry = self.names.entry(key.clone()).or_default();
+        let entry = self.names.entry(key);
         let id = &member.container.id;
         let known = entry.members.iter().find(|known| known.container.id == *id);
         if known == Some(member) {
@@ -315,7 +316,7 @@ impl Registry {
         };
         if joins {
             for branch in branches(key) {
-                self.names.entry(branch.clone()).or_default().below += 1;
+                self.names.entry(&branch).below += 1;
                 touched.names.insert(branch);
             }
         }
@@ -415,6 +416,34 @@ fn add(
 
 fn has(memberships: &Memberships, key: &Key) -> bool {
     memberships.iter().any(|(known, _)| known == key)
+}
+
+impl Names {
+    fn get(&self, (network, name): &Key) -> Option<&Entry> {
+        self.0.get(network)?.get(name)
+    }
+
+    fn get_mut(&mut self, (network, name): &Key) -> Option<&mut Entry> {
+        self.0.get_mut(network)?.get_mut(name)
+    }
+
+    fn entry(&mut self, (network, name): &Key) -> &mut Entry {
+        self.0.entry(network.clone()).or_default().entry(name.clone()).or_default()
+    }
+
+    fn remove(&mut self, (network, name): &Key) {
+        if let Some(names) = self.0.get_mut(network) {
+            names.remove(name);
+            if names.is_empty() {
+                self.0.remove(network);
+            }
+        }
+    }
+
+    /// The same name, as it is kept.
+    fn known(&self, network: &NetworkId, name: &Name) -> Option<&Name> {
+        self.0.get(network)?.get_key_value(name).map(|(known, _)| known)
+    }
 }
 
 impl Member {

@@ -11,26 +11,26 @@ use super::{Health, Rank};
 pub struct Ring<T> {
     /// Where it began, and one more for each answer.
     turn: AtomicUsize,
-    /// Where it began.
-    start: usize,
+    /// Where it began, as an index.
+    start: u32,
     hub: Hub<T>,
     /// Which spokes are answered unless a question says otherwise; the turn is handed over by it.
     health: Health,
     /// Whether each comes first as often as its weight says, unless a question says otherwise.
     weighted: bool,
-    /// The address that the last answer before its first one began with.
-    before: Option<T>,
 }
 
 /// What turns. Most names are one container's own, and have one address.
 #[derive(Debug)]
 enum Hub<T> {
-    One(Option<Spoke<T>>),
+    One { spoke: Option<Spoke<T>>, before: Option<T> },
     Many(Box<Wheel<T>>),
 }
 
 #[derive(Debug)]
 struct Wheel<T> {
+    /// The address that the last answer before the ring's first one began with; likewise above.
+    before: Option<T>,
     spokes: Box<[Spoke<T>]>,
     /// Those that are answered under the ring's health policy, ready, so that an answer allocates
     /// nothing. None: all of them.
@@ -79,11 +79,12 @@ impl<T: Copy + Ord> Ring<T> {
         spokes.sort_unstable();
         spokes.dedup_by_key(|spoke| spoke.address);
         let before = previous.and_then(Self::last_first);
-        let hub = Hub::of(spokes, health);
-        let mut ring = Self { turn: AtomicUsize::new(0), start: 0, hub, health, weighted, before };
+        let hub = Hub::of(spokes, health, before);
+        let mut ring = Self { turn: AtomicUsize::new(0), start: 0, hub, health, weighted };
         if let Some(last) = before {
-            ring.start = ring.turn_after(last);
-            ring.turn = AtomicUsize::new(ring.start);
+            // No set has more addresses than 32 bits can count.
+            ring.start = u32::try_from(ring.turn_after(last)).unwrap_or(0);
+            ring.turn = AtomicUsize::new(ring.start());
         }
         ring
     }
@@ -138,9 +139,13 @@ impl<T: Copy + Ord> Ring<T> {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
+    fn start(&self) -> usize {
+        usize::try_from(self.start).unwrap_or(0)
+    }
+
     fn spokes(&self) -> &[Spoke<T>] {
         match &self.hub {
-            Hub::One(spoke) => spoke.as_slice(),
+            Hub::One { spoke, .. } => spoke.as_slice(),
             Hub::Many(wheel) => &wheel.spokes,
         }
     }
@@ -148,8 +153,8 @@ impl<T: Copy + Ord> Ring<T> {
     fn fit(&self, health: Health) -> Cow<'_, [Spoke<T>]> {
         match &self.hub {
             // Alone it is the best there is.
-            Hub::One(spoke) if health != Health::Require => Cow::Borrowed(spoke.as_slice()),
-            Hub::One(spoke) => {
+            Hub::One { spoke, .. } if health != Health::Require => Cow::Borrowed(spoke.as_slice()),
+            Hub::One { spoke, .. } => {
                 let ready = spoke.as_ref().filter(|spoke| spoke.rank == Rank::Ready);
                 Cow::Borrowed(ready.map_or(&[], std::slice::from_ref))
             }
@@ -173,8 +178,11 @@ impl<T: Copy + Ord> Ring<T> {
     /// The address that the last answer began with, of this ring or of one before it.
     fn last_first(&self) -> Option<T> {
         let turn = self.turn.load(Ordering::Relaxed);
-        if turn == self.start {
-            return self.before;
+        if turn == self.start() {
+            return match &self.hub {
+                Hub::One { before, .. } => *before,
+                Hub::Many(wheel) => wheel.before,
+            };
         }
         let fit = self.fit(self.health);
         let last = turn.wrapping_sub(1);
@@ -201,12 +209,13 @@ impl<T: Copy + Ord> Ring<T> {
 }
 
 impl<T: Copy> Hub<T> {
-    fn of(spokes: Vec<Spoke<T>>, health: Health) -> Self {
+    fn of(spokes: Vec<Spoke<T>>, health: Health, before: Option<T>) -> Self {
         if spokes.len() < 2 {
-            return Self::One(spokes.into_iter().next());
+            return Self::One { spoke: spokes.into_iter().next(), before };
         }
         let fit = fit(&spokes, health);
         Self::Many(Box::new(Wheel {
+            before,
             fit: (fit.len() < spokes.len()).then(|| fit.into()),
             spokes: spokes.into(),
             schedule: OnceLock::new(),

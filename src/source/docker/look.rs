@@ -67,7 +67,7 @@ async fn look_once(
     if let Change::Container(container) = &change
         && let Reach::Endpoints(endpoints) = &container.reach
     {
-        for endpoint in endpoints {
+        for endpoint in endpoints.iter() {
             if !publisher.knows(&endpoint.network) {
                 networks.push(engine.inspect_network(&endpoint.network).await?);
             }

@@ -77,7 +77,9 @@ pub fn container(id: &ContainerId, inspect: Inspected, sent: &Sent) -> Translate
         id: id.clone(),
         name: name.into(),
         names: names.valid.into(),
-        started: signals::nanoseconds(state.started_at.as_deref().unwrap_or_default()).unwrap_or(0),
+        started: signals::nanoseconds(state.started_at.as_deref().unwrap_or_default())
+            .and_then(|at| at.try_into().ok())
+            .unwrap_or(0),
         condition: condition(&state, sent, config.stop_signal.as_deref()),
         labels: labels.answers,
         reach,
@@ -235,6 +237,7 @@ fn link(text: &str) -> Option<Link> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Few;
     use serde_json::{Value, json};
 
     const ID: &str = "714e6318fa4ee96e541315a25dcbc71c96245ff8a0c85a217ae5978dd0738724";
@@ -357,7 +360,7 @@ mod tests {
         assert_eq!(reach("container:c1"), Reach::SharedWith(ContainerId("c1".into())));
         let mut none = inspect();
         none["NetworkSettings"]["Networks"] = json!({"none": {"NetworkID": "n0", "IPAddress": ""}});
-        assert_eq!(running(none).reach, Reach::Endpoints(Box::default()));
+        assert_eq!(running(none).reach, Reach::Endpoints(Few::default()));
     }
 
     #[test]

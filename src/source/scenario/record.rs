@@ -126,7 +126,7 @@ impl Record {
             id: self.id.clone(),
             name: Arc::from(self.name.as_str()),
             names: names.valid.into(),
-            started: self.started.into(),
+            started: self.started.try_into().unwrap_or(i64::MAX),
             condition,
             labels: labels.answers,
             reach: match &self.mode {
