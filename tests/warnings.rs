@@ -132,8 +132,8 @@ fn a_domain_equal_to_a_network_and_a_record_equal_to_a_container_are_told() {
     assert_eq!(
         told,
         [
-            "web: the configuration's record answers, and hides web on n2",
             "n1: the configured domain answers, and hides the network n1",
+            "web: the configuration's record answers, and hides web on n2",
         ]
     );
 }

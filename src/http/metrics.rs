@@ -111,12 +111,11 @@ impl Collector for Scrape {
             }
         }
         encode_states(&status.engines, &mut encoder)?;
-        let sets = directory.sets(None);
-        let collisions = directory.warnings().iter().filter(|w| w.is_collision()).count();
-        let endpoints: usize = sets.iter().map(|set| set.members.len()).sum();
+        let survey = directory.survey();
+        let collisions = survey.warnings.iter().filter(|w| w.is_collision()).count();
         for (name, help, value) in [
-            ("names", "Names with at least one endpoint, by network", sets.len()),
-            ("name_endpoints", "Endpoints, counted once for each of their names", endpoints),
+            ("names", "Names with at least one endpoint, by network", survey.names),
+            ("name_endpoints", "Endpoints, counted once for each of their names", survey.endpoints),
             ("collisions", "Names that two owners claim", collisions),
         ] {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;

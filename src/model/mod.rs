@@ -50,4 +50,4 @@ pub use service::{Service, Wanted};
 pub use statics::{StaticData, StaticError, StaticFound, StaticNames, StaticRecord, StaticSet};
 pub use upstream::{Transport, Upstream, UpstreamError, nameservers};
 pub use view::{Scope, Sight, View};
-pub use warning::{Warning, What, warnings};
+pub use warning::{Warning, What, warnings_of, warnings_of_domains};

@@ -70,27 +70,33 @@ impl Warning {
     }
 }
 
-/// Finds them among all sets, ordered by name and network.
+/// What there is to know of a name, by all its sets, ordered by network.
 #[must_use]
-pub fn warnings(sets: &[Arc<RecordSet>], networks: &[Arc<str>], policy: &Policy) -> Vec<Warning> {
+pub fn warnings_of(sets: &[&RecordSet], policy: &Policy) -> Vec<Warning> {
     let mut found: Vec<Warning> = sets.iter().filter_map(|set| shared_own_name(set)).collect();
     found.extend(sets.iter().filter(|set| set.labels_differ()).map(|set| labels_differ(set)));
     found.extend(sets.iter().filter_map(|set| clients_sort(set, policy)));
-    for same_name in sets.chunk_by(|a, b| a.owner == b.owner) {
-        found.extend(two_networks(same_name));
-        found.extend(against_configuration(&same_name[0], policy));
-    }
-    let domains = policy.domains.iter();
-    found.extend(domains.filter_map(|domain| {
+    found.extend(two_networks(sets));
+    found.extend(sets.first().and_then(|set| against_configuration(set, policy)));
+    found
+}
+
+/// Networks that are called as a domain is.
+#[must_use]
+pub fn warnings_of_domains(networks: &[Arc<str>], policy: &Policy) -> Vec<Warning> {
+    let warning = |domain: &Name| {
         let network = networks.iter().find(|n| Name::parse(n).as_ref() == Ok(domain))?;
         Some(hides(domain, "the configured domain".to_owned(), format!("the network {network}")))
-    }));
-    found
+    };
+    policy.domains.iter().filter_map(warning).collect()
 }
 
 /// A container's own name that another container of the network has, too: both are in the set.
 /// Those who share a network share the hostname, and lead to one address.
 fn shared_own_name(set: &RecordSet) -> Option<Warning> {
+    if set.members.len() < 2 {
+        return None;
+    }
     let owner = set.members.iter().find(|m| m.container.source_of(&set.owner).is_own())?;
     let leads_on =
         |m: &&Member| m.container.id != owner.container.id && (m.v4, m.v6) != (owner.v4, owner.v6);
@@ -124,9 +130,12 @@ fn container_names(set: &RecordSet) -> String {
 }
 
 /// One alias on two networks, for different containers: a client of both gets the first one's.
-fn two_networks(sets: &[Arc<RecordSet>]) -> Option<Warning> {
+fn two_networks(sets: &[&RecordSet]) -> Option<Warning> {
+    if sets.len() < 2 {
+        return None;
+    }
     let is_host = |set: &RecordSet| set.members.iter().all(|member| is_host(member, &set.owner));
-    let mut sets: Vec<&Arc<RecordSet>> = sets.iter().filter(|set| !is_host(set)).collect();
+    let mut sets: Vec<&RecordSet> = sets.iter().copied().filter(|set| !is_host(set)).collect();
     // As they are searched: where nobody has an address of its own, last.
     sets.sort_by_key(|set| set.members.iter().all(|member| member.guest));
     let (first, others) = sets.split_first()?;

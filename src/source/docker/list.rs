@@ -20,22 +20,48 @@ pub struct Listing {
     pub(super) containers: Rows,
 }
 
-/// Ids and numbers, the ids in one piece: lists come every few seconds, and 100,000 small pieces
-/// would be left behind as holes in memory.
+/// Ids and numbers, block by block: lists come every few seconds, and 100,000 small pieces would
+/// be left behind as holes in memory, as would a large one that is made anew whenever it is full.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub(super) struct Rows(Vec<Block>);
+
+#[derive(Debug)]
+struct Block {
     ids: String,
     /// Where each id ends, and its number.
     rows: Vec<(usize, u64)>,
 }
 
+/// Octets of ids in a block: less than what the allocator asks the kernel for on its own.
+const BLOCK: usize = 64 * 1024;
+/// Octets of an id, as a rule.
+const ID: usize = 64;
+
 impl Rows {
     pub(super) fn push(&mut self, id: &str, print: u64) {
+        match self.0.last_mut() {
+            Some(block) if block.ids.len() + id.len() <= BLOCK => block.push(id, print),
+            _ => {
+                let (ids, rows) = (String::with_capacity(BLOCK), Vec::with_capacity(BLOCK / ID));
+                let mut block = Block { ids, rows };
+                block.push(id, print);
+                self.0.push(block);
+            }
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().flat_map(Block::iter)
+    }
+}
+
+impl Block {
+    fn push(&mut self, id: &str, print: u64) {
         self.ids.push_str(id);
         self.rows.push((self.ids.len(), print));
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+    fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         let starts = std::iter::once(0).chain(self.rows.iter().map(|(end, _)| *end));
         starts.zip(&self.rows).map(|(start, (end, print))| (&self.ids[start..*end], *print))
     }
