@@ -4,11 +4,14 @@ mod answer;
 mod batch;
 mod compare;
 mod docker;
+mod engine;
 mod flood;
+mod inspects;
 mod limit;
 mod load;
 mod netalias;
 mod peers;
+mod real;
 mod sandbox;
 mod scale;
 mod server;
@@ -33,6 +36,10 @@ enum Command {
     Flood(flood::FloodArgs),
     /// Changes and questions at once for long: exit code 1 if anything grows or is wrong
     Soak(soak::SoakArgs),
+    /// How many inspects under way at once are good for netalias and for others
+    Inspects(inspects::InspectsArgs),
+    /// From a change in a real engine to the answer: exit code 1 if it is late
+    Real(real::RealArgs),
     /// The responder that marks the kernel's limit
     Limit(limit::LimitArgs),
 }
@@ -43,6 +50,8 @@ fn main() -> ExitCode {
         Command::Scale(args) => scale::run(&args),
         Command::Flood(args) => flood::run(&args),
         Command::Soak(args) => soak::run(&args),
+        Command::Inspects(args) => inspects::run(&args),
+        Command::Real(args) => real::run(&args),
         Command::Limit(args) => limit::run(&args).map(|()| true),
     };
     match done {

@@ -51,9 +51,19 @@ pub async fn follow(
     publisher: Publisher,
     tls: Option<TlsFiles>,
 ) -> Infallible {
+    follow_with(status, publisher, tls, MAX_IN_FLIGHT).await
+}
+
+/// The same with another number of inspects under way at once, so that the number can be measured.
+pub async fn follow_with(
+    status: Arc<EngineStatus>,
+    publisher: Publisher,
+    tls: Option<TlsFiles>,
+    room: usize,
+) -> Infallible {
     let url = status.url.clone();
     let open = move || Transport::new(&url, tls.as_ref());
-    follow_by(open, Watcher::new(status, publisher)).await
+    follow_by(open, Watcher::new(status, publisher, Agenda::with_room(room))).await
 }
 
 async fn follow_by(

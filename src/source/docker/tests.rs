@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, advance, sleep, timeout};
 
+use super::Agenda;
 use super::backoff::CAP;
 use super::follow_by;
 use super::transport::Transport;
@@ -113,7 +114,8 @@ impl Stub {
 fn watcher() -> (Watcher, Arc<EngineStatus>, Reader) {
     let status = Status::new(&["unix:///stub".parse().unwrap()]).engines[0].clone();
     let (publisher, reader) = directory::new(1, Policy::default());
-    (Watcher::new(status.clone(), publisher), status, reader)
+    let watcher = Watcher::new(status.clone(), publisher, Agenda::default());
+    (watcher, status, reader)
 }
 
 /// A watcher at work beside a stub.

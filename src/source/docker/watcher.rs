@@ -51,13 +51,13 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    pub(super) fn new(status: Arc<EngineStatus>, publisher: Publisher) -> Self {
+    pub(super) fn new(status: Arc<EngineStatus>, publisher: Publisher, agenda: Agenda) -> Self {
         let now = Instant::now();
         Self {
             publisher,
             herald: Herald::new(status.clone()),
             status,
-            agenda: Agenda::default(),
+            agenda,
             signals: Signals::default(),
             drift: Drift::default(),
             pulse: Pulse::new(now),
