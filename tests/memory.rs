@@ -57,12 +57,22 @@ impl World {
     }
 }
 
+/// A name with about as many addresses as a datagram without EDNS has room for.
+fn crowd() -> impl Iterator<Item = String> {
+    let network = "docker network create --subnet 10.7.0.0/24 n2".to_owned();
+    std::iter::once(network).chain((0..27).map(joins_the_crowd))
+}
+
+fn joins_the_crowd(n: u8) -> String {
+    format!("docker run -d --name m{n} --net n2 --net-alias crowd busybox")
+}
+
 /// Networks of one and of both families, links, hosts, and every label that says how to choose.
 fn change(chance: &mut fastrand::Rng) -> String {
     let container = format!("c{}", chance.u8(..4));
     let network = format!("n{}", chance.u8(..2));
     let other = format!("c{}", chance.u8(..4));
-    match chance.u8(..16) {
+    match chance.u8(..20) {
         0 => "docker network create --subnet 10.9.0.0/24 n0".to_owned(),
         1 => "docker network create --ipv6 --subnet 10.8.0.0/24 --subnet fd00:8::/64 n1".to_owned(),
         2 => format!("docker network rm {network}"),
@@ -78,6 +88,9 @@ fn change(chance: &mut fastrand::Rng) -> String {
             "docker run -d --name {container} --net {network} --link {other}:app --net-alias app \
              busybox"
         ),
+        12 | 13 => joins_the_crowd(chance.u8(27..36)),
+        14 => format!("docker rm -f m{}", chance.u8(27..36)),
+        15 => format!("docker pause m{}", chance.u8(27..36)),
         _ => {
             let order = ["rotate", "shuffle", "weighted", "sticky"][chance.usize(..4)];
             let answers = ["all", "auto", "sortproof", "1", "2"][chance.usize(..5)];
@@ -115,6 +128,8 @@ fn request(chance: &mut fastrand::Rng) -> Vec<u8> {
         "app",
         "app",
         "app",
+        "crowd",
+        "crowd.n2.rr.internal",
         "c0",
         "c1",
         "a.b",
@@ -135,7 +150,11 @@ fn request(chance: &mut fastrand::Rng) -> Vec<u8> {
     ];
     // Most are like others, as they are in life.
     let usual = chance.bool();
-    let name = if usual { "app" } else { names[chance.usize(..names.len())] };
+    let name = match usual {
+        true if chance.u8(..4) == 0 => "crowd",
+        true => "app",
+        false => names[chance.usize(..names.len())],
+    };
     let types = [1_u16, 28, 1, 28, 28, 12, 16, 33, 65, 255, 6, 5];
     let mut octets = chance.u16(..).to_be_bytes().to_vec();
     octets.extend([[1, 0], [0, 0], [1, 0x20], [1, 0x10]][chance.usize(..4)]);
@@ -170,6 +189,10 @@ fn answers_from_memory_are_those_of_a_look_up() {
     let mut chance = fastrand::Rng::with_seed(seed);
     let (mut remembering, mut forgetful) = (World::new(Desk::new), World::new(Desk::forgetful));
     let mut history = Vec::new();
+    for line in crowd() {
+        remembering.play(&line);
+        forgetful.play(&line);
+    }
     for step in 0..STEPS {
         if step < 20 || chance.u8(..CHANGE) == 0 {
             if step >= 20 && chance.u8(..8) == 0 {
@@ -185,8 +208,9 @@ fn answers_from_memory_are_those_of_a_look_up() {
             }
         }
         let request = request(&mut chance);
-        let clients = ["127.0.0.1", "10.9.0.2", "10.9.0.3", "10.8.0.2", "fd00:8::2", "192.0.2.1"];
-        let client: IpAddr = clients[chance.usize(..6)].parse().expect("an address");
+        let clients =
+            ["127.0.0.1", "10.9.0.2", "10.9.0.3", "10.8.0.2", "fd00:8::2", "192.0.2.1", "10.7.0.2"];
+        let client: IpAddr = clients[chance.usize(..7)].parse().expect("an address");
         let carrier = if chance.u8(..8) == 0 { Carrier::Tcp } else { Carrier::Udp };
         let luck = chance.u64(..);
         let given = remembering.answer(&request, client, carrier, luck);
