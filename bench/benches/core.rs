@@ -74,7 +74,7 @@ fn decision(bencher: Bencher, qtype: RecordType) {
 }
 
 /// From the octets of a request to those of a reply: from memory, and by a look-up.
-#[divan::bench(args = [true, false])]
+#[divan::bench(args = [true, false], sample_size = 1000)]
 fn respond(bencher: Bencher, remembers: bool) {
     let (reader, _, _) = reader(250);
     let status = Arc::new(Status::new(&[]));

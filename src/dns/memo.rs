@@ -295,7 +295,8 @@ impl Key {
     fn set(&mut self, request: &Request, opt: Opt, client: &Who) {
         self.0.clear();
         // Length octets and the small numbers of type and class are no letters.
-        self.0.extend(request.question.iter().map(u8::to_ascii_lowercase));
+        self.0.extend_from_slice(request.question);
+        self.0.make_ascii_lowercase();
         self.0.push(opt as u8);
         match client.container {
             None => {}
