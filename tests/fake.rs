@@ -33,7 +33,7 @@ const PACE: Duration = Duration::from_millis(2);
 fn main() {
     let arguments = Arguments::from_args();
     let mut trials = scenarios();
-    let own: [(&str, fn()); 21] = [
+    let own: [(&str, fn()); 22] = [
         ("an_engine_with_only_a_newer_api", an_engine_with_only_a_newer_api),
         ("faults::a_stream_that_was_good_and_is_cut_is_no_news", a_good_stream_is_cut),
         ("faults::a_cut_stream", a_cut_stream),
@@ -50,6 +50,7 @@ fn main() {
         ("faults::late_events", late_events),
         ("faults::a_stall_while_it_connects", a_stall_while_it_connects),
         ("faults::one_slow_inspect", one_slow_inspect),
+        ("faults::a_slow_inspect_of_what_dies", a_slow_inspect_of_what_dies),
         ("faults::lost_events", lost_events),
         ("faults::a_silent_stream", a_silent_stream),
         ("faults::a_stall_with_a_flood", a_stall_with_a_flood),
@@ -206,6 +207,22 @@ fn one_slow_inspect() {
         (found.first().copied() == expected.map(IpAddr::V4)).then_some(())
     });
     assert!(time < Duration::from_secs(1), "it took {time:?}");
+    bench.is_right_within(RECOVERY);
+    bench.finish();
+}
+
+/// A container that ends has its lock for 100 ms, and an inspect waits for that.
+fn a_slow_inspect_of_what_dies() {
+    let bench = Bench::start();
+    let slow = Some(("web1".to_owned(), Duration::from_secs(3)));
+    bench.engine.fail(Faults { slow_inspect: slow, ..Faults::default() });
+    bench.engine.play("docker kill web1");
+    let ((), time) = until("it has no address any more", || {
+        let found = ask(bench.process.dns, "web1", "A").expect("an answer").addresses;
+        found.is_empty().then_some(())
+    });
+    assert!(time < Duration::from_secs(1), "it took {time:?}");
+    bench.engine.play("docker start web1");
     bench.is_right_within(RECOVERY);
     bench.finish();
 }

@@ -42,10 +42,10 @@ const LIMITS: [(usize, Duration); 2] =
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long an answer may take before it is asked for anew.
 const LOST: Duration = Duration::from_secs(1);
-/// The two networks. Each has a name that one container always has, by the address ending in 10,
-/// and another one from time to time, by the next address.
+/// The two networks. Each has a name that one container always has, by this last octet of its
+/// address, and another one from time to time, by the next one. Other containers begin at 2.
 const SUBNETS: [&str; 2] = ["172.31.248", "172.31.249"];
-const STAYS: u8 = 10;
+const STAYS: u8 = 250;
 
 /// From the event, and from the return of what was called, to the first right answer.
 #[derive(Default)]
@@ -56,6 +56,7 @@ struct Times {
 
 pub(crate) fn run(args: &RealArgs) -> anyhow::Result<bool> {
     let binary = args.netalias.path()?;
+    ensure!(args.containers < u32::from(STAYS), "there is no room for so many containers");
     let engine = Engine::real()?;
     let world = World::make(&engine, args.containers)?;
     let mut command = Command::new(binary);

@@ -181,7 +181,9 @@ pub fn event_json(octets: &[u8]) {
         Seen::Target(Target::Container(ContainerId(seen))) => {
             assert!(*seen == *id || attribute.as_deref() == Some(&*seen), "{seen} of {id}");
         }
-        Seen::Target(Target::Network(NetworkId(seen))) | Seen::Signal(ContainerId(seen), ..) => {
+        Seen::Target(Target::Network(NetworkId(seen)))
+        | Seen::Signal(ContainerId(seen), ..)
+        | Seen::Died(ContainerId(seen), _) => {
             assert_eq!(*seen, *id);
         }
         Seen::Everything | Seen::Nothing => {}

@@ -1,10 +1,10 @@
 //! What is marked to be looked at, what is being looked at, and what a list still waits for.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Target;
 use super::list::Listing;
 use crate::model::{Change, ContainerId, NetworkId};
 
@@ -24,15 +24,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// Room for so many stays where it is when a queue is empty; what a list needed goes back.
 pub(super) const ROOM_KEPT: usize = 1024;
-
-/// Something of the engine that can be looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Target {
-    /// A container.
-    Container(ContainerId),
-    /// A network.
-    Network(NetworkId),
-}
 
 /// The watcher's memory. Each target is in it once, however many events name it, so its size is
 /// bounded by what the engine has. At most one look at a target is under way, so that what an
@@ -75,6 +66,8 @@ struct Entry {
     marked: bool,
     /// The directory has it from this engine.
     known: bool,
+    /// When the life of it began that the directory has, as far as the engine says.
+    started: Option<i64>,
     /// The last list waits for it.
     awaited: bool,
 }
@@ -85,6 +78,8 @@ struct Flight {
     streak: u32,
     /// It began before the last list: what it saw may be older.
     is_older: bool,
+    /// The container died meanwhile: what it saw may be a life that has ended.
+    died: Option<i64>,
 }
 
 impl Default for Agenda {
@@ -210,7 +205,7 @@ impl Agenda {
         let entry = self.shelf(&target).targets.get_mut(target.id())?;
         entry.marked = false;
         let streak = std::mem::take(&mut entry.streak);
-        self.in_flight.insert(target.clone(), Flight { streak, is_older: false });
+        self.in_flight.insert(target.clone(), Flight { streak, ..Flight::default() });
         Some(target)
     }
 
@@ -230,11 +225,36 @@ impl Agenda {
     /// The directory has this now.
     pub fn learn(&mut self, change: &Change) {
         match change {
-            Change::Container(container) => self.containers.entry(&container.id.0).1.known = true,
+            Change::Container(container) => {
+                let (_, entry) = self.containers.entry(&container.id.0);
+                (entry.known, entry.started) = (true, nanoseconds(container.started));
+            }
             Change::Network(network) => self.networks.entry(&network.id.0).1.known = true,
             Change::ContainerGone(id) => self.forget(&Target::Container(id.clone())),
             Change::NetworkGone(id) => self.forget(&Target::Network(id.clone())),
         }
+    }
+
+    /// The engine says that a container died then.
+    pub fn died(&mut self, id: &ContainerId, at: i128) {
+        if let Some(flight) = self.in_flight.get_mut(&Target::Container(id.clone())) {
+            flight.died = flight.died.max(nanoseconds(at));
+        }
+    }
+
+    /// Whether the directory has a life of this container that ended with a death at that time.
+    #[must_use]
+    pub fn has_life_before(&self, id: &ContainerId, death: i128) -> bool {
+        let entry = self.containers.targets.get(&id.0);
+        entry.is_some_and(|entry| entry.known && is_over(entry.started, nanoseconds(death)))
+    }
+
+    /// Whether a look saw a life that ended while it was under way; another look follows.
+    #[must_use]
+    pub fn is_over(&self, seen: &Change) -> bool {
+        let Change::Container(container) = seen else { return false };
+        let flight = self.in_flight.get(&Target::Container(container.id.clone()));
+        is_over(nanoseconds(container.started), flight.and_then(|flight| flight.died))
     }
 
     fn forget(&mut self, target: &Target) {
@@ -329,28 +349,20 @@ impl Entry {
     }
 }
 
-impl Target {
-    fn id(&self) -> &str {
-        match self {
-            Self::Container(id) => &id.0,
-            Self::Network(id) => &id.0,
-        }
-    }
+/// Nanoseconds since 1970, if that is what it can be.
+fn nanoseconds(time: i128) -> Option<i64> {
+    i64::try_from(time).ok().filter(|time| *time > 0)
+}
+
+/// Whether a life that began then had ended by a death at that time, both by the engine's clock.
+fn is_over(started: Option<i64>, died: Option<i64>) -> bool {
+    started.zip(died).is_some_and(|(started, died)| died > started)
 }
 
 /// What was large once and is nearly empty becomes small.
 fn give_back(targets: &mut HashMap<Arc<str>, Entry>) {
     if targets.capacity() > ROOM_KEPT && targets.capacity() / 4 > targets.len() {
         targets.shrink_to(ROOM_KEPT);
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Container(id) => id.fmt(f),
-            Self::Network(id) => write!(f, "network {id}"),
-        }
     }
 }
 
@@ -533,5 +545,33 @@ mod tests {
         assert_eq!(agenda.compare(&listing(&[(1, 1)])), []);
         assert_eq!(agenda.compare(&listing(&[])), []);
         assert_eq!(agenda.compare(&listing(&[(1, 1)])), [target(1)], "it is new again");
+    }
+
+    #[test]
+    fn a_death_ends_the_life_before_it_and_no_later_one() {
+        let lives = |started: i128| {
+            let Change::Container(container) = container(&target(1)) else { panic!("a container") };
+            Change::Container(crate::model::Container { started, ..container })
+        };
+        let id = ContainerId(target(1).id().into());
+        let mut agenda = Agenda::default();
+        assert!(!agenda.has_life_before(&id, 5), "nobody has it");
+        agenda.learn(&lives(7));
+        assert!(!agenda.has_life_before(&id, 5), "a late word of the life before");
+        assert!(!agenda.has_life_before(&id, 0), "no time");
+        assert!(agenda.has_life_before(&id, 9));
+        // A look that is under way saw it before, or saw the next life already.
+        agenda.mark(&target(1));
+        agenda.next();
+        assert!(!agenda.is_over(&lives(7)));
+        agenda.died(&id, 9);
+        agenda.died(&id, 8);
+        let over = [7, 10, 0].map(|started| agenda.is_over(&lives(started)));
+        assert_eq!(over, [true, false, false], "of 0 the engine does not say when");
+        // One that begins later sees what is.
+        agenda.settle(&target(1));
+        agenda.mark(&target(1));
+        agenda.next();
+        assert!(!agenda.is_over(&lives(7)));
     }
 }

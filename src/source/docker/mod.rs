@@ -5,10 +5,10 @@
 //! a list only marks too: what exists already stays in the directory while it is looked at again.
 //!
 //! `watcher` runs one session, `look` inspects, `reader` reads events and only marks, `agenda`
-//! keeps what is marked, `pulse` says what is due and what is too late, `drift` what lists showed
-//! and no event told, `signals` who was told to stop, `herald` tells the state, `backoff` paces
-//! retries. `engine` asks, by `transport`, `plain` and `tls`; `list`, `inspect` and `translate`
-//! read.
+//! keeps what is marked of each `target`, `pulse` says what is due and what is too late, `drift`
+//! what lists showed and no event told, `signals` who was told to stop, `herald` tells the state,
+//! `backoff` paces retries. `engine` asks, by `transport`, `plain` and `tls`; `list`, `inspect` and
+//! `translate` read.
 
 mod agenda;
 mod backoff;
@@ -22,16 +22,18 @@ mod plain;
 mod pulse;
 mod reader;
 mod signals;
+mod target;
 mod tls;
 pub mod translate;
 mod transport;
 mod watcher;
 
-pub use agenda::{Agenda, MAX_IN_FLIGHT, Target};
+pub use agenda::{Agenda, MAX_IN_FLIGHT};
 pub use engine::EngineError;
 pub use inspect::{Inspected, InspectedNetwork};
 pub use list::Listing;
 pub use signals::Sent;
+pub use target::Target;
 pub use tls::TlsFiles;
 
 use std::convert::Infallible;

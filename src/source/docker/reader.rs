@@ -41,6 +41,8 @@ pub(super) struct Inbox {
     marked: HashSet<Target>,
     /// The signals that containers were sent, and when each was sent last.
     pub(super) signals: HashMap<(ContainerId, u8), i128>,
+    /// Containers that have ended, and when each did last.
+    pub(super) deaths: HashMap<ContainerId, i128>,
     /// Something happened that names nobody, or there was no room for more marks.
     pub(super) everything: bool,
     /// Why the stream has ended.
@@ -109,6 +111,12 @@ impl Inbox {
             Seen::Signal(id, signal, at) => {
                 if self.signals.len() < MAX_MARKS {
                     self.signals.insert((id.clone(), signal), at);
+                }
+                self.mark(Target::Container(id));
+            }
+            Seen::Died(id, at) => {
+                if self.deaths.len() < MAX_MARKS {
+                    self.deaths.insert(id.clone(), at);
                 }
                 self.mark(Target::Container(id));
             }

@@ -31,6 +31,8 @@ pub enum Seen {
     Target(Target),
     /// A container was sent a signal, then, by the engine's clock in nanoseconds since 1970.
     Signal(ContainerId, u8, i128),
+    /// A container has ended, then.
+    Died(ContainerId, i128),
     /// More than one thing, unnamed.
     Everything,
     /// Nothing that matters to names.
@@ -133,6 +135,9 @@ pub fn event(event: EventMessage) -> Seen {
             let signal = attributes.get("signal").and_then(|signal| signals::number(signal));
             let at = i128::from(event.time_nano.unwrap_or_default());
             Seen::Signal(ContainerId(id.into()), signal.unwrap_or_default(), at)
+        }
+        Some(EventMessageTypeEnum::CONTAINER) if action == "die" => {
+            Seen::Died(ContainerId(id.into()), i128::from(event.time_nano.unwrap_or_default()))
         }
         Some(EventMessageTypeEnum::CONTAINER) => {
             Seen::Target(Target::Container(ContainerId(id.into())))
@@ -417,7 +422,7 @@ mod tests {
                 "Attributes": {"container": "spoof", "name": "spoof"}}}))
         };
         let hint = || Seen::Target(Target::Container(id()));
-        for action in ["start", "die", "health_status: healthy", "rename", "cleanup", "unheard-of"]
+        for action in ["start", "died", "health_status: healthy", "rename", "cleanup", "unheard-of"]
         {
             assert_eq!(container(action), hint(), "{action}");
         }
@@ -438,6 +443,8 @@ mod tests {
         let actor = json!({"ID": ID, "Attributes": attributes});
         let kill = json!({"Type": "container", "Action": "kill", "Actor": actor, "timeNano": 7});
         assert_eq!(seen(kill), Seen::Signal(id(), 15, 7));
+        let die = json!({"Type": "container", "Action": "die", "Actor": {"ID": ID}, "timeNano": 7});
+        assert_eq!(seen(die), Seen::Died(id(), 7));
     }
 
     fn event_of(event: Value) -> Seen {

@@ -1,6 +1,6 @@
 //! One session with an engine after the other: from its event stream's beginning to its end.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::OptionFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::drift::Drift;
 use super::engine::Engine;
@@ -21,12 +21,16 @@ use super::signals::{Sent, Signals};
 use super::transport::Transport;
 use super::{Agenda, EngineError, Listing, Target};
 use crate::directory::Publisher;
-use crate::model::Change;
+use crate::model::{Change, ContainerId};
 use crate::status::EngineStatus;
 
 /// An engine that has not opened the stream within this time may do so with the first event only,
 /// as some proxies do; listing goes on, and later lists find what was missed between.
 const OPENING: Duration = Duration::from_secs(2);
+
+/// An inspect has so long to say what became of a container that died; most engines keep it waiting
+/// for the container's lock for 70 ms and more. A restart that is quicker leaves no gap.
+const DYING: Duration = Duration::from_millis(2);
 
 /// What outlives a session.
 pub(super) struct Watcher {
@@ -37,6 +41,8 @@ pub(super) struct Watcher {
     signals: Signals,
     drift: Drift,
     pulse: Pulse,
+    /// What died: until when an inspect may say so, and when it was.
+    dying: VecDeque<(Instant, ContainerId, i128)>,
     last_event: Instant,
     /// When the list was asked for that what is awaited comes from.
     listed: Instant,
@@ -61,6 +67,7 @@ impl Watcher {
             signals: Signals::default(),
             drift: Drift::default(),
             pulse: Pulse::new(now),
+            dying: VecDeque::new(),
             last_event: now,
             listed: now,
             right: now,
@@ -112,11 +119,13 @@ impl Watcher {
                 let pause = self.agenda.pause_before(&target);
                 inspects.push(look_at(&engine, target, sent, pause, &publisher));
             }
+            let dies = self.dying.front().map_or(now, |(due, ..)| *due);
             tokio::select! {
                 // Time and events first: a flood of looks must not hide that the engine is silent.
                 biased;
                 _ = beat.tick() => self.beat()?,
                 inbox = reader.take() => self.hear(inbox)?,
+                () = sleep_until(dies), if !self.dying.is_empty() => self.bury(),
                 Some(alive) = &mut ping => {
                     ping.set(None.into());
                     if !self.is_answered(alive) {
@@ -137,6 +146,7 @@ impl Watcher {
     async fn subscribed(&mut self, engine: &Engine, reader: &Reader) -> Result<(), EngineError> {
         self.agenda.forget_flights();
         self.drift = Drift::default();
+        self.dying.clear();
         self.unsure = true;
         tokio::select! {
             biased;
@@ -156,6 +166,10 @@ impl Watcher {
         self.last_event = inbox.newest.unwrap_or(self.last_event);
         for ((id, signal), at) in inbox.signals {
             self.signals.note(&id, signal, at);
+        }
+        for (id, at) in inbox.deaths {
+            self.agenda.died(&id, at);
+            self.dying.push_back((Instant::now() + DYING, id, at));
         }
         for target in inbox.targets {
             self.drift.hinted(&target);
@@ -257,14 +271,31 @@ impl Watcher {
                 self.status.invalid_names.increment();
             }
         }
-        for change in networks.into_iter().chain([change]) {
-            self.agenda.learn(&change);
-            if let Change::ContainerGone(id) = &change {
-                self.signals.forget(id);
-            }
-            let changed = self.publisher.apply(change);
+        // What died meanwhile is looked at again.
+        let change = Some(change).filter(|change| !self.agenda.is_over(change));
+        for change in networks.into_iter().chain(change) {
+            let changed = self.apply(change);
             self.drift.looked_at(target, changed, Instant::now());
         }
+    }
+
+    /// The lives that have ended and that no inspect has said so of yet.
+    fn bury(&mut self) {
+        let now = Instant::now();
+        while self.dying.front().is_some_and(|(due, ..)| *due <= now) {
+            let Some((_, id, at)) = self.dying.pop_front() else { return };
+            if self.agenda.has_life_before(&id, at) {
+                self.apply(Change::ContainerGone(id));
+            }
+        }
+    }
+
+    fn apply(&mut self, change: Change) -> bool {
+        self.agenda.learn(&change);
+        if let Change::ContainerGone(id) = &change {
+            self.signals.forget(id);
+        }
+        self.publisher.apply(change)
     }
 
     /// Everything on the last list has been looked at.
