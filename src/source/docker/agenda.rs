@@ -66,8 +66,8 @@ struct Entry {
     marked: bool,
     /// The directory has it from this engine.
     known: bool,
-    /// When the life of it began that the directory has, as far as the engine says.
-    started: Option<i64>,
+    /// When the life of it began that the directory has; 0 where the engine does not say.
+    started: i64,
     /// The last list waits for it.
     awaited: bool,
 }
@@ -227,7 +227,7 @@ impl Agenda {
         match change {
             Change::Container(container) => {
                 let (_, entry) = self.containers.entry(&container.id.0);
-                (entry.known, entry.started) = (true, nanoseconds(container.started));
+                (entry.known, entry.started) = (true, container.started);
             }
             Change::Network(network) => self.networks.entry(&network.id.0).1.known = true,
             Change::ContainerGone(id) => self.forget(&Target::Container(id.clone())),
@@ -254,7 +254,7 @@ impl Agenda {
     pub fn is_over(&self, seen: &Change) -> bool {
         let Change::Container(container) = seen else { return false };
         let flight = self.in_flight.get(&Target::Container(container.id.clone()));
-        is_over(nanoseconds(container.started), flight.and_then(|flight| flight.died))
+        is_over(container.started, flight.and_then(|flight| flight.died))
     }
 
     fn forget(&mut self, target: &Target) {
@@ -355,8 +355,8 @@ fn nanoseconds(time: i128) -> Option<i64> {
 }
 
 /// Whether a life that began then had ended by a death at that time, both by the engine's clock.
-fn is_over(started: Option<i64>, died: Option<i64>) -> bool {
-    started.zip(died).is_some_and(|(started, died)| died > started)
+fn is_over(started: i64, died: Option<i64>) -> bool {
+    started > 0 && died.is_some_and(|died| died > started)
 }
 
 /// What was large once and is nearly empty becomes small.
@@ -549,7 +549,7 @@ mod tests {
 
     #[test]
     fn a_death_ends_the_life_before_it_and_no_later_one() {
-        let lives = |started: i128| {
+        let lives = |started: i64| {
             let Change::Container(container) = container(&target(1)) else { panic!("a container") };
             Change::Container(crate::model::Container { started, ..container })
         };
