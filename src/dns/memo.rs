@@ -7,7 +7,7 @@
 
 use std::borrow::Borrow;
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -34,8 +34,7 @@ const TYPE_A: u16 = 1;
 /// The memory, and room for one answer.
 pub(super) struct Memo {
     directory: Reader,
-    /// One block of octets for key and answer, so that one look into memory fetches both.
-    answers: HashMap<Kept, Known, RandomState>,
+    answers: HashSet<Known, RandomState>,
     clients: HashMap<IpAddr, KnownClient, RandomState>,
     /// The client that asked last, and the generation in which it was known: many questions in a
     /// row are one client's.
@@ -75,30 +74,30 @@ enum Opt {
     WithDo,
 }
 
-/// A [`Key`], and behind it what is given for it.
-struct Kept {
-    octets: Box<[u8]>,
-    key: usize,
-}
-
-/// An answer, and what it depended on.
+/// An answer, found by its [`Key`]. What most answers need is in one place and the rest elsewhere:
+/// thousands of names are asked, and fetching what is kept of each is half of its cost.
 struct Known {
-    stamp: Stamp,
+    /// The key, and behind it what is given for it.
+    octets: Box<[u8]>,
+    /// Octets of the key.
+    key: usize,
     /// The generation of the directory in which the stamp was last seen to be current.
     seen: Cell<usize>,
-    answer: Answer,
+    /// If what is given are all records of a set in the ring's order, to begin with the one whose
+    /// turn it is: whose turn, and how many there are at most.
+    turn: Option<(Arc<RecordSet>, u16)>,
+    rest: Box<Rest>,
 }
 
-enum Answer {
-    /// The kept records, beginning with the one whose turn it is; where there is no room for all
-    /// of them, as the draw says.
-    Turn {
-        set: Arc<RecordSet>,
-        most: usize,
-        draw: Box<(Draw, Asker)>,
-    },
-    Draw(Box<(Draw, Asker)>),
-    /// The second word of the header and the counts; everything behind the question is kept.
+struct Rest {
+    /// What the answer depended on.
+    stamp: Stamp,
+    given: How,
+}
+
+enum How {
+    Draw(Draw, Asker),
+    /// The second word of the header, the counts, and the octets kept behind the key.
     Octets {
         aa_and_code: u16,
         counts: [u16; 3],
@@ -113,7 +112,7 @@ impl Memo {
     pub(super) fn new(directory: Reader) -> Self {
         Self {
             directory,
-            answers: HashMap::default(),
+            answers: HashSet::default(),
             clients: HashMap::default(),
             last: None,
             key: Key::default(),
@@ -166,34 +165,33 @@ impl Memo {
     ) -> Option<Given> {
         let opt = plain(request)?;
         self.key.set(request, opt, client);
-        let (kept, known) = self.answers.get_key_value(&*self.key.0)?;
+        let known = self.answers.get(&*self.key.0)?;
         // Read first, as above.
         let generation = self.directory.generation();
         if known.seen.get() != generation {
-            if !self.directory.is_current(&known.stamp) {
+            if !self.directory.is_current(&known.rest.stamp) {
                 return None;
             }
             known.seen.set(generation);
         }
-        let (draw, asker) = match &known.answer {
-            Answer::Octets { aa_and_code, counts } => {
+        let room = room(limit, request);
+        if let Some((set, most)) = &known.turn
+            && known.given().len() <= room
+        {
+            return turn(request, set, *most, known.given(), opt, out);
+        }
+        let (draw, asker) = match &known.rest.given {
+            How::Draw(draw, asker) => (draw, asker),
+            How::Octets { aa_and_code, counts } => {
                 // Compressed names in it mean the question's labels, whose case is the client's.
                 if !self.key.is_lower_case(request) {
                     return None;
                 }
                 begin(request, *aa_and_code, *counts, out);
-                out.extend_from_slice(kept.answer());
+                out.extend_from_slice(known.given());
                 return Some(if counts[0] == 0 { Given::NoData } else { Given::Data });
             }
-            Answer::Turn { set, most, draw } => {
-                if kept.answer().len() <= room(limit, request) {
-                    return turn(request, set, *most, kept.answer(), opt, out);
-                }
-                &**draw
-            }
-            Answer::Draw(draw) => &**draw,
         };
-        let room = room(limit, request);
         let chance = if draw.selection.order == Order::Shuffle { fastrand::u64(..) } else { 0 };
         let asker = Asker { address, chance, room, ..*asker };
         if request.qtype == TYPE_A {
@@ -225,71 +223,66 @@ impl Memo {
     ) {
         let Some(opt) = plain(request) else { return };
         self.key.set(request, opt, client);
-        let mut kept = Kept { octets: Box::default(), key: self.key.0.len() };
+        let key = self.key.0.len();
         let mut octets = self.key.0.clone();
         let stamp = match again {
             Again::RepeatWhileNothingChanges => stamp.strict(),
             _ => stamp,
         };
-        let answer = match again {
+        let (turn, given) = match again {
             Again::LookUp => return,
             Again::Draw(draw, asker) => {
-                let draw = Box::new((draw, asker));
-                match in_order(request, &draw.0, &mut octets) {
-                    Some(most) => Answer::Turn { set: draw.0.set.clone(), most, draw },
-                    None => Answer::Draw(draw),
-                }
+                let most = in_order(request, &draw, &mut octets);
+                (most.map(|most| (draw.set.clone(), most)), How::Draw(draw, asker))
             }
             Again::Repeat | Again::RepeatWhileNothingChanges => {
                 match repeated(request, out).filter(|_| self.key.is_lower_case(request)) {
-                    Some((answer, rest)) => {
+                    Some((given, rest)) => {
                         octets.extend_from_slice(rest);
-                        answer
+                        (None, given)
                     }
                     None => return,
                 }
             }
         };
-        kept.octets = octets.into();
         if self.answers.len() >= ANSWERS {
             self.answers.clear();
         }
-        // The old one's octets would stay: an insert keeps a key that is there.
-        self.answers.remove(kept.key());
         let seen = Cell::new(stamp.generation());
-        self.answers.insert(kept, Known { stamp, seen, answer });
+        let rest = Box::new(Rest { stamp, given });
+        self.answers.replace(Known { octets: octets.into(), key, seen, turn, rest });
     }
 }
 
-impl Kept {
+impl Known {
     fn key(&self) -> &[u8] {
         &self.octets[..self.key]
     }
 
-    fn answer(&self) -> &[u8] {
+    fn given(&self) -> &[u8] {
         &self.octets[self.key..]
     }
 }
 
-impl Borrow<[u8]> for Kept {
+impl Borrow<[u8]> for Known {
     fn borrow(&self) -> &[u8] {
         self.key()
     }
 }
 
-impl Hash for Kept {
+impl Hash for Known {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.key().hash(state);
     }
 }
 
-impl PartialEq for Kept {
+impl PartialEq for Known {
     fn eq(&self, other: &Self) -> bool {
         self.key() == other.key()
     }
 }
 
-impl Eq for Kept {}
+impl Eq for Known {}
 
 impl Key {
     fn set(&mut self, request: &Request, opt: Opt, client: &Who) {
@@ -354,7 +347,7 @@ const fn record_size(qtype: u16) -> usize {
 
 /// Adds the records of a draw that takes its turn and nothing else, in the order of the ring; how
 /// many of them an answer has at most.
-fn in_order(request: &Request, draw: &Draw, octets: &mut Vec<u8>) -> Option<usize> {
+fn in_order(request: &Request, draw: &Draw, octets: &mut Vec<u8>) -> Option<u16> {
     let most = draw.plain_turn()?;
     let Selection { health, ttl, .. } = draw.selection;
     let start = octets.len();
@@ -372,14 +365,15 @@ fn in_order(request: &Request, draw: &Draw, octets: &mut Vec<u8>) -> Option<usiz
         octets.truncate(start);
         return None;
     }
-    Some(most)
+    // There are no more of them than that.
+    Some(u16::try_from(most).unwrap_or(u16::MAX))
 }
 
 /// Takes the turn, and writes the records from there once around, or as many as are wanted.
 fn turn(
     request: &Request,
     set: &RecordSet,
-    most: usize,
+    most: u16,
     records: &[u8],
     opt: Opt,
     out: &mut Vec<u8>,
@@ -388,7 +382,7 @@ fn turn(
     let all = records.len() / size;
     let turn = if request.qtype == TYPE_A { set.v4.take_turn() } else { set.v6()?.take_turn() };
     let first = turn % all;
-    let count = most.min(all);
+    let count = all.min(usize::from(most));
     begin(request, flag::AA, counts(count, opt)?, out);
     let (before, after) = records.split_at(first * size);
     let wanted = count * size;
@@ -431,7 +425,7 @@ fn end(opt: Opt, out: &mut Vec<u8>) {
 }
 
 /// A reply that is given again as it is, and everything behind the question.
-fn repeated<'a>(request: &Request, out: &'a [u8]) -> Option<(Answer, &'a [u8])> {
+fn repeated<'a>(request: &Request, out: &'a [u8]) -> Option<(How, &'a [u8])> {
     let rest = out.get(HEADER + request.question.len()..)?;
     let word = |at: usize| Some(u16::from_be_bytes([*out.get(at)?, *out.get(at + 1)?]));
     let flags = word(2)?;
@@ -440,5 +434,5 @@ fn repeated<'a>(request: &Request, out: &'a [u8]) -> Option<(Answer, &'a [u8])> 
     }
     let copied = flag::QR | flag::RA | flag::RD | flag::CD;
     let counts = [word(6)?, word(8)?, word(10)?];
-    Some((Answer::Octets { aa_and_code: flags & !copied, counts }, rest))
+    Some((How::Octets { aa_and_code: flags & !copied, counts }, rest))
 }
