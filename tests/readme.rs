@@ -92,28 +92,47 @@ fn the_clients_tried_are_those_of_the_matrix() {
     assert_eq!(told.iter().map(|row| row.trim()).collect::<Vec<_>>(), clients);
 }
 
+const RESULTS: &str = include_str!("../bench/RESULTS.md");
+
+fn cells(row: &str) -> Vec<String> {
+    let cells = row.trim_matches('|').split('|');
+    cells.map(|cell| cell.replace([',', '*'], "").trim().to_owned()).collect()
+}
+
+/// The first row of the results that begins so.
+fn measured(start: &str) -> Vec<String> {
+    cells(RESULTS.lines().find(|row| row.starts_with(start)).expect("a row"))
+}
+
+/// The rows of the README's table whose head begins so, without the head.
+fn told(head: &str) -> Vec<Vec<String>> {
+    let table = README.split(head).nth(1).and_then(|rest| rest.split("\n\n").next());
+    table.expect("a table").lines().skip(2).map(cells).collect()
+}
+
 #[test]
 fn the_speeds_told_are_those_of_the_results() {
-    let results = include_str!("../bench/RESULTS.md");
-    let cells = |row: &str| -> Vec<String> {
-        row.trim_matches('|').split('|').map(|cell| cell.replace([',', '*'], "")).collect()
-    };
-    let measured = |workload: &str, server: &str| -> String {
-        let start = format!("| {workload} | {server} |");
-        let row = results.lines().find(|row| row.starts_with(&start)).expect("a row");
-        cells(row)[2].trim().to_owned()
-    };
-    let table = README.split("| answers a second").nth(1).and_then(|r| r.split("\n\n").next());
-    let rows: Vec<&str> = table.expect("a table").lines().skip(2).collect();
+    let rows = told("| answers a second");
     assert_eq!(rows.len(), 5, "{rows:?}");
     for row in rows {
-        let cells = cells(row);
-        let server = match cells[0].trim() {
+        let server = match &*row[0] {
             "the kernel's limit" => "limit",
             other => other.split(' ').next().expect("a name"),
         };
-        for (workload, told) in ["w1", "w2", "w3", "w4"].iter().zip(&cells[1..]) {
-            assert_eq!(told.trim(), measured(workload, server), "{server}, {workload}");
+        for (workload, told) in ["w1", "w2", "w3", "w4"].iter().zip(&row[1..]) {
+            let measured = measured(&format!("| {workload} | {server} |"));
+            assert_eq!(*told, measured[2], "{server}, {workload}");
+        }
+    }
+}
+
+#[test]
+fn the_growth_told_is_that_of_the_results() {
+    let rows = told("| containers |");
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    for (row, column) in rows.iter().zip([1, 3, 4]) {
+        for (containers, told) in ["1000", "10000", "100000"].iter().zip(&row[1..]) {
+            assert_eq!(*told, measured(&format!("| {containers} |"))[column], "{row:?}");
         }
     }
 }

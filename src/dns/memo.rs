@@ -74,29 +74,25 @@ enum Opt {
     WithDo,
 }
 
-/// An answer, found by its [`Key`]. What most answers need is in one place and the rest elsewhere:
-/// thousands of names are asked, and fetching what is kept of each is half of its cost.
+/// An answer, found by its [`Key`]. Thousands of names are asked, and fetching what is kept of each
+/// into the processor's cache is half of its cost: so it is small, and key and answer are one piece.
 struct Known {
     /// The key, and behind it what is given for it.
     octets: Box<[u8]>,
     /// Octets of the key.
     key: usize,
-    /// The generation of the directory in which the stamp was last seen to be current.
-    seen: Cell<usize>,
-    /// If what is given are all records of a set in the ring's order, to begin with the one whose
-    /// turn it is: whose turn, and how many there are at most.
-    turn: Option<(Arc<RecordSet>, u16)>,
-    rest: Box<Rest>,
-}
-
-struct Rest {
     /// What the answer depended on.
     stamp: Stamp,
+    /// The generation of the directory in which the stamp was last seen to be current.
+    seen: Cell<usize>,
     given: How,
 }
 
 enum How {
-    Draw(Draw, Asker),
+    /// The kept records are all of a set in the ring's order, and begin with the one whose turn it
+    /// is; there are so many at most. Where there is no room for all, as the draw says.
+    Turn(Arc<RecordSet>, u16, Box<(Draw, Asker)>),
+    Draw(Box<(Draw, Asker)>),
     /// The second word of the header, the counts, and the octets kept behind the key.
     Octets {
         aa_and_code: u16,
@@ -169,19 +165,17 @@ impl Memo {
         // Read first, as above.
         let generation = self.directory.generation();
         if known.seen.get() != generation {
-            if !self.directory.is_current(&known.rest.stamp) {
+            if !self.directory.is_current(&known.stamp) {
                 return None;
             }
             known.seen.set(generation);
         }
         let room = room(limit, request);
-        if let Some((set, most)) = &known.turn
-            && known.given().len() <= room
-        {
-            return turn(request, set, *most, known.given(), opt, out);
-        }
-        let (draw, asker) = match &known.rest.given {
-            How::Draw(draw, asker) => (draw, asker),
+        let (draw, asker) = match &known.given {
+            How::Turn(set, most, _) if known.given().len() <= room => {
+                return turn(request, set, *most, known.given(), opt, out);
+            }
+            How::Turn(.., draw) | How::Draw(draw) => &**draw,
             How::Octets { aa_and_code, counts } => {
                 // Compressed names in it mean the question's labels, whose case is the client's.
                 if !self.key.is_lower_case(request) {
@@ -229,17 +223,20 @@ impl Memo {
             Again::RepeatWhileNothingChanges => stamp.strict(),
             _ => stamp,
         };
-        let (turn, given) = match again {
+        let given = match again {
             Again::LookUp => return,
             Again::Draw(draw, asker) => {
-                let most = in_order(request, &draw, &mut octets);
-                (most.map(|most| (draw.set.clone(), most)), How::Draw(draw, asker))
+                let draw = Box::new((draw, asker));
+                match in_order(request, &draw.0, &mut octets) {
+                    Some(most) => How::Turn(draw.0.set.clone(), most, draw),
+                    None => How::Draw(draw),
+                }
             }
             Again::Repeat | Again::RepeatWhileNothingChanges => {
                 match repeated(request, out).filter(|_| self.key.is_lower_case(request)) {
                     Some((given, rest)) => {
                         octets.extend_from_slice(rest);
-                        (None, given)
+                        given
                     }
                     None => return,
                 }
@@ -248,9 +245,8 @@ impl Memo {
         if self.answers.len() >= ANSWERS {
             self.answers.clear();
         }
-        let seen = Cell::new(stamp.generation());
-        let rest = Box::new(Rest { stamp, given });
-        self.answers.replace(Known { octets: octets.into(), key, seen, turn, rest });
+        let (seen, octets) = (Cell::new(stamp.generation()), octets.into());
+        self.answers.replace(Known { octets, key, stamp, seen, given });
     }
 }
 

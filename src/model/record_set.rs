@@ -197,3 +197,19 @@ impl fmt::Display for HealthError {
 }
 
 impl std::error::Error for HealthError {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Client, Container};
+    use super::*;
+
+    /// Of 100,000 containers there are 200,000 sets and more, so an octet more of each is seen in
+    /// what `bench scale` measures.
+    #[test]
+    fn what_there_is_of_each_endpoint_is_small() {
+        assert!(size_of::<RecordSet>() <= 88);
+        assert!(size_of::<Member>() <= 32);
+        assert!(size_of::<Client>() <= 32);
+        assert!(size_of::<Container>() <= 176);
+    }
+}
