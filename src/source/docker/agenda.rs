@@ -9,10 +9,10 @@ use super::list::Listing;
 use crate::model::{Change, ContainerId, NetworkId};
 
 /// Inspects under way at once, by `bench inspects` on two processors. Docker 20.10 with 100
-/// containers gave a complete list after 48, 35, 33, 34, 27 and 30 ms with 1, 4, 8, 16, 32 and 64
-/// of them, and another client waited 0.9, 1.6, 3.0, 4.4, 4.3 and 4.1 ms for 99 of 100 inspects,
-/// for the median one always 0.2. A fake engine with 10,000 took 1378, 736, 665, 597, 555 and
-/// 543 ms. Four would do where each is answered at once; the rest is for those that wait: for the
+/// containers gave a complete list after 53, 38, 39, 32, 29 and 29 ms with 1, 4, 8, 16, 32 and 64
+/// of them, and another client waited 0.8, 1.6, 3.3, 3.5, 2.3 and 5.3 ms for 99 of 100 inspects,
+/// for the median one always 0.2. A fake engine with 10,000 took 1381, 737, 615, 554, 517 and
+/// 512 ms. Four would do where each is answered at once; the rest is for those that wait: for the
 /// lock of a container that ends, which takes 100 ms, and for an engine that is far away.
 pub const MAX_IN_FLIGHT: usize = 16;
 
