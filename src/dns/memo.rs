@@ -74,8 +74,8 @@ enum Opt {
     WithDo,
 }
 
-/// An answer, found by its [`Key`]. Thousands of names are asked, and fetching what is kept of each
-/// into the processor's cache is half of its cost: so it is small, and key and answer are one piece.
+/// An answer, found by its [`Key`]. Thousands of names are asked, and fetching what is kept of
+/// each into the processor's cache is half of its cost: so key and answer are one piece.
 struct Known {
     /// The key, and behind it what is given for it.
     octets: Box<[u8]>,
