@@ -15,7 +15,7 @@ use crate::load::{Tally, Target, window};
 use crate::netalias::{BinaryArgs, Served, get};
 use crate::row;
 use crate::sandbox::Sandbox;
-use crate::table::{markdown, megabytes, percentile};
+use crate::table::{lateness, markdown, megabytes};
 use crate::workload::{A, Question, SUFFIX, Shape, Workload};
 
 #[derive(clap::Args)]
@@ -223,11 +223,8 @@ fn probe((name, mut try_it): Duty, stop: &Arc<AtomicBool>) -> JoinHandle<Probed>
 
 impl Probed {
     fn row(&self) -> Vec<String> {
-        let millis = |hundredths| {
-            let time = percentile(&self.times, hundredths);
-            time.map_or("-".to_owned(), |time| format!("{:.1}", time.as_secs_f64() * 1e3))
-        };
+        let [middle, late, last] = lateness(&self.times, 1);
         let tried = self.times.len() + self.failed;
-        row![self.name, tried, self.failed, millis(50), millis(99), millis(100)]
+        row![self.name, tried, self.failed, middle, late, last]
     }
 }

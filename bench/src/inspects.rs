@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::engine::{Engine, SOCKET, ask};
 use crate::row;
-use crate::table::{markdown, median, percentile};
+use crate::table::{lateness, markdown, median};
 use crate::workload::{Shape, Workload};
 
 #[derive(clap::Args)]
@@ -102,11 +102,7 @@ fn measure(
     }
     let mut row = |at_once: String, complete: String, mut times: Vec<Duration>| {
         times.sort_unstable();
-        let millis = |hundredths| {
-            let time = percentile(&times, hundredths);
-            time.map_or("-".to_owned(), |time| format!("{:.2}", time.as_secs_f64() * 1e3))
-        };
-        let (middle, late, last) = (millis(50), millis(99), millis(100));
+        let [middle, late, last] = lateness(&times, 2);
         rows.push(row![engine, containers, at_once, complete, middle, late, last]);
     };
     row("none".to_owned(), "-".to_owned(), alone);

@@ -80,10 +80,7 @@ impl Served {
         let mut server = server?;
         let (dns, http) = server.addresses()?;
         let http = http.context("it serves no HTTP")?;
-        while get(http, "/readyz").map(|(code, _)| code).ok() != Some(200) {
-            ensure!(started.elapsed() < LISTED, "it is not ready after {LISTED:?}");
-            std::thread::sleep(TICK);
-        }
+        await_ready(http, started, LISTED)?;
         let ready_after = started.elapsed();
         let engine_time = thread_time(ENGINE_THREAD).saturating_sub(engine_before);
         let target = Target { server: dns, client: CLIENT };
@@ -108,6 +105,19 @@ impl Served {
             engine.play_all(lines).map_err(|why| anyhow!(why))
         })
     }
+}
+
+/// Waits until the server has listed everything, for so long since it was started.
+pub(crate) fn await_ready(
+    http: SocketAddr,
+    started: Instant,
+    patience: Duration,
+) -> anyhow::Result<()> {
+    while get(http, "/readyz").map(|(code, _)| code).ok() != Some(200) {
+        ensure!(started.elapsed() < patience, "it is not ready after {patience:?}");
+        std::thread::sleep(TICK);
+    }
+    Ok(())
 }
 
 /// GETs a page: its code and its body.

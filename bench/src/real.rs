@@ -17,10 +17,10 @@ use serde_json::{Value, json};
 
 use crate::answer::check;
 use crate::engine::{Engine, SOCKET, send};
-use crate::netalias::{BinaryArgs, get};
+use crate::netalias::{BinaryArgs, await_ready};
 use crate::row;
 use crate::server::Server;
-use crate::table::{markdown, percentile};
+use crate::table::{lateness, markdown, percentile};
 use crate::workload::{A, Question, SUFFIX, query};
 
 #[derive(clap::Args)]
@@ -65,11 +65,7 @@ pub(crate) fn run(args: &RealArgs) -> anyhow::Result<bool> {
     let mut server = Server::start(&mut command)?;
     let (dns, http) = server.addresses()?;
     let http = http.context("it serves no HTTP")?;
-    let started = Instant::now();
-    while get(http, "/readyz").map(|(code, _)| code).ok() != Some(200) {
-        ensure!(started.elapsed() < PATIENCE, "it is not ready after {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    await_ready(http, Instant::now(), PATIENCE)?;
     let mut watch = Watch::begin(dns, world.questions())?;
     let [mut start, mut die, mut connect] = [(); 3].map(|()| Times::default());
     for _ in 0..args.changes {
@@ -99,11 +95,7 @@ pub(crate) fn run(args: &RealArgs) -> anyhow::Result<bool> {
         let mut row = row![kind, args.containers, args.changes];
         for times in [&mut times.from_event, &mut times.from_return] {
             times.sort_unstable();
-            let millis = [50, 99, 100].map(|hundredths| {
-                let time = percentile(times, hundredths);
-                time.map_or("-".to_owned(), |time| format!("{:.2}", time.as_secs_f64() * 1e3))
-            });
-            row.extend(millis);
+            row.extend(lateness(times, 2));
         }
         rows.push(row);
         in_time &= LIMITS

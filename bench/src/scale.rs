@@ -8,7 +8,7 @@ use crate::load::{Target, paced, window};
 use crate::netalias::{BinaryArgs, Served};
 use crate::row;
 use crate::sandbox::Sandbox;
-use crate::table::{markdown, median, megabytes, micros, percentile};
+use crate::table::{markdown, median, megabytes, micros, millis, percentile};
 use crate::workload::{Question, SUFFIX, Shape, Workload};
 
 #[derive(clap::Args)]
@@ -66,20 +66,17 @@ pub(crate) fn run(args: &ScaleArgs) -> anyhow::Result<bool> {
         let time = served.ready_after + Duration::from_secs(1);
         let resync = window(served.target, &questions, WINDOW, time)?;
         faultless &= rate.wrong + resync.wrong == 0;
-        let millis = |time: Option<Duration>| {
-            time.map_or("-".to_owned(), |time| format!("{:.2}", time.as_secs_f64() * 1e3))
-        };
         rows.push(row![
             endpoints,
             format!("{:.2}", served.ready_after.as_secs_f64()),
             format!("{:.2}", served.engine_time.as_secs_f64()),
             format!("{:.1}", megabytes(memory)),
-            millis(percentile(&times, 50)),
-            millis(percentile(&times, 99)),
+            millis(percentile(&times, 50), 2),
+            millis(percentile(&times, 99), 2),
             format!("{cost:.0}"),
             format!("{:.0}", rate.rate()),
             rate.wrong + resync.wrong,
-            millis(Some(resync.gap)),
+            millis(Some(resync.gap), 2),
             format!("{:.1}", megabytes(served.server.usage().memory)),
         ]);
     }

@@ -27,6 +27,16 @@ pub(crate) fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
+/// Milliseconds as a cell, with so many digits behind the point.
+pub(crate) fn millis(time: Option<Duration>, digits: usize) -> String {
+    time.map_or("-".to_owned(), |time| format!("{:.digits$}", time.as_secs_f64() * 1e3))
+}
+
+/// What half of the times, all but a hundredth, and none exceeded; they are in order.
+pub(crate) fn lateness(sorted: &[Duration], digits: usize) -> [String; 3] {
+    [50, 99, 100].map(|hundredths| millis(percentile(sorted, hundredths), digits))
+}
+
 #[expect(clippy::cast_precision_loss, reason = "no memory is that large")]
 pub(crate) fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
@@ -59,6 +69,8 @@ mod tests {
         assert_eq!(percentile(&times, 50), Some(Duration::from_millis(51)));
         assert_eq!(percentile(&times, 100), Some(Duration::from_millis(100)));
         assert_eq!(percentile(&[], 50), None);
+        assert_eq!(lateness(&times, 1), ["51.0", "100.0", "100.0"]);
+        assert_eq!(lateness(&[], 1), ["-"; 3]);
     }
 
     #[test]
