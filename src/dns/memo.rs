@@ -89,8 +89,8 @@ struct Known {
 }
 
 enum How {
-    /// The kept records are all of a set in the ring's order, and begin with the one whose turn it
-    /// is; there are so many at most. Where there is no room for all, as the draw says.
+    /// The kept records, which are all of a set in the ring's order, from the one whose turn it is
+    /// once around, so many at most. Where there is no room for all, as the draw says.
     Turn(Arc<RecordSet>, u16, Box<(Draw, Asker)>),
     Draw(Box<(Draw, Asker)>),
     /// The second word of the header, the counts, and the octets kept behind the key.

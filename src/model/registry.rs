@@ -168,8 +168,8 @@ impl Registry {
         };
         let wanted = new.as_ref().map(|new| self.memberships_of(new)).unwrap_or_default();
         let keys = self.restand(id, &had, wanted, touched);
-        if !keys.is_empty() && new.is_some_and(|new| new.is_dependent()) {
-            self.dependent.insert(id.clone(), keys);
+        if new.is_some_and(|new| new.is_dependent()) {
+            self.note_dependent(id, keys);
         }
         for sharer in self.sharers.get(id).cloned().unwrap_or_default() {
             // Docker lets nobody share with a container that shares, so this ends.
@@ -237,6 +237,10 @@ impl Registry {
     fn restand_dependent(&mut self, id: &ContainerId, wanted: Memberships, touched: &mut Touched) {
         let had = self.dependent.remove(id).unwrap_or_default();
         let keys = self.restand(id, &had, wanted, touched);
+        self.note_dependent(id, keys);
+    }
+
+    fn note_dependent(&mut self, id: &ContainerId, keys: Box<[Key]>) {
         if !keys.is_empty() {
             self.dependent.insert(id.clone(), keys);
         }

@@ -32,6 +32,9 @@ const OPENING: Duration = Duration::from_secs(2);
 /// for the container's lock for 70 ms and more. A restart that is quicker leaves no gap.
 const DYING: Duration = Duration::from_millis(2);
 
+/// So many deaths wait for that at once; of more an inspect has to say it.
+const MAX_DYING: usize = 65_536;
+
 /// What outlives a session.
 pub(super) struct Watcher {
     publisher: Publisher,
@@ -169,7 +172,9 @@ impl Watcher {
         }
         for (id, at) in inbox.deaths {
             self.agenda.died(&id, at);
-            self.dying.push_back((Instant::now() + DYING, id, at));
+            if self.dying.len() < MAX_DYING {
+                self.dying.push_back((Instant::now() + DYING, id, at));
+            }
         }
         for target in inbox.targets {
             self.drift.hinted(&target);
