@@ -43,6 +43,9 @@ pub(crate) struct CompareArgs {
     peers: Vec<Peer>,
     #[command(flatten)]
     netalias: crate::netalias::BinaryArgs,
+    /// Another netalias that is compared, too, such as one of an earlier commit
+    #[arg(long, value_name = "PATH")]
+    before: Option<PathBuf>,
 }
 
 /// One server on one workload.
@@ -67,8 +70,14 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<bool> {
     let sandbox = Sandbox::enter()?;
     let mut present: Vec<(Peer, PathBuf)> = Vec::new();
     let mut notes = sandbox.notes.clone();
-    for peer in &args.peers {
-        match peer.program(&netalias) {
+    let before = args.before.as_ref().map(|_| Peer::Before);
+    for peer in args.peers.iter().chain(&before) {
+        let program = match peer {
+            Peer::Netalias => Some(netalias.clone()),
+            Peer::Before => args.before.clone(),
+            _ => peer.program(),
+        };
+        match program {
             Some(program) => present.push((*peer, program)),
             None => notes.push(format!("{} is not installed", peer.name())),
         }
@@ -103,9 +112,12 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<bool> {
             }
         }
         for round in 0..args.rounds {
+            eprintln!("{workload:?}, round {}", round + 1);
             for contestant in &mut contestants {
-                eprintln!("{workload:?}, round {}: {}", round + 1, contestant.peer.name());
-                contestant.turn(args, *workload)?;
+                contestant.race(args, *workload)?;
+            }
+            for contestant in &mut contestants {
+                contestant.pace(args, *workload)?;
             }
         }
         faultless &= contestants.iter().all(|c| c.rounds.iter().all(|tally| tally.wrong == 0));
@@ -134,39 +146,55 @@ impl Contestant {
         }
     }
 
+    /// As many questions as it answers.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-    fn turn(&mut self, args: &CompareArgs, workload: Workload) -> anyhow::Result<()> {
-        let time = Duration::from_secs_f64(args.seconds);
-        let shape = workload.shape();
-        let churn = match &self.running.place {
-            Place::Ours { server, .. } if shape.churn && self.peer == Peer::Netalias => {
-                let mut typing = server.typing()?;
-                Some(Churn::start(shape, CHANGES, move |lines| {
-                    Ok(typing.write_all(lines_of(lines).as_bytes())?)
-                }))
-            }
-            _ => None,
-        };
+    fn race(&mut self, args: &CompareArgs, workload: Workload) -> anyhow::Result<()> {
+        let churn = self.churn(workload)?;
         let others = Others::watch(&self.running);
         let before = self.running.usage();
-        let tally = self.running.window(args.window, time);
+        let tally = self.running.window(args.window, Duration::from_secs_f64(args.seconds));
         let tally = tally.with_context(|| format!("{} on {workload:?}", self.peer.name()))?;
         let after = self.running.usage();
         self.others.push(others.part());
-        let (_, times) = self.running.paced(PACE, time)?;
-        if let Some(churn) = churn {
-            self.changes.push(churn.stop()?);
-        }
+        self.changes.extend(churn.map(Churn::stop).transpose()?);
         self.costs.push(micros(after.time.saturating_sub(before.time)) / tally.right.max(1) as f64);
         self.memory = self.memory.max(after.memory);
-        self.p50.extend(percentile(&times, 50).map(micros));
-        self.p99.extend(percentile(&times, 99).map(micros));
         self.rounds.push(tally);
         Ok(())
     }
 
+    /// A few questions, for how long an answer takes.
+    fn pace(&mut self, args: &CompareArgs, workload: Workload) -> anyhow::Result<()> {
+        let churn = self.churn(workload)?;
+        let (_, times) = self.running.paced(PACE, Duration::from_secs_f64(args.seconds))?;
+        self.changes.extend(churn.map(Churn::stop).transpose()?);
+        self.p50.extend(percentile(&times, 50).map(micros));
+        self.p99.extend(percentile(&times, 99).map(micros));
+        Ok(())
+    }
+
+    /// The changes that go on meanwhile, if the workload has any.
+    fn churn(&mut self, workload: Workload) -> anyhow::Result<Option<Churn>> {
+        let shape = workload.shape();
+        let Place::Ours { server, .. } = &self.running.place else { return Ok(None) };
+        if !shape.churn || !self.peer.is_netalias() {
+            return Ok(None);
+        }
+        let mut typing = server.typing()?;
+        Ok(Some(Churn::start(shape, CHANGES, move |lines| {
+            Ok(typing.write_all(lines_of(lines).as_bytes())?)
+        })))
+    }
+
     fn rates(&self) -> Vec<f64> {
         self.rounds.iter().map(Tally::rate).collect()
+    }
+
+    /// How its rates compare with the limit's of the same rounds: the machine is not equally fast
+    /// from one to the next.
+    fn of(&self, limit: &Self) -> f64 {
+        let pairs = self.rates().into_iter().zip(limit.rates());
+        median(&pairs.map(|(own, limit)| own / limit).collect::<Vec<_>>())
     }
 }
 
@@ -201,10 +229,9 @@ fn report(
     notes: &mut Vec<String>,
 ) -> Vec<Vec<String>> {
     let limit = contestants.iter().find(|contestant| contestant.peer == Peer::Limit);
-    let limit = limit.map(|limit| median(&limit.rates()));
     let row = |contestant: &Contestant| {
         let rates = contestant.rates();
-        let ratio = limit.map_or("-".to_owned(), |limit| format!("{:.2}", median(&rates) / limit));
+        let ratio = limit.map_or("-".to_owned(), |limit| format!("{:.2}", contestant.of(limit)));
         let sum = |count: fn(&Tally) -> u64| contestant.rounds.iter().map(count).sum::<u64>();
         row![
             format!("{workload:?}").to_lowercase(),

@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Peer {
     Netalias,
+    /// The netalias of `--before`
+    #[value(skip)]
+    Before,
     Limit,
     Nsd,
     Knot,
@@ -52,6 +55,7 @@ impl Peer {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Netalias => "netalias",
+            Self::Before => "netalias before",
             Self::Limit => "limit",
             Self::Nsd => "NSD",
             Self::Knot => "Knot",
@@ -66,16 +70,21 @@ impl Peer {
     /// that sort, and a thousand names would take the engine four thousand containers.
     pub(crate) fn plays(self, workload: Workload) -> bool {
         match self {
-            Self::Netalias | Self::Limit => true,
+            Self::Netalias | Self::Before | Self::Limit => true,
             Self::Docker => workload == Workload::W2,
             _ => workload.is_for_peers(),
         }
     }
 
-    /// Where its program is, if it is installed; ours always are.
-    pub(crate) fn program(self, netalias: &Path) -> Option<PathBuf> {
+    /// Whether it is a netalias.
+    pub(crate) fn is_netalias(self) -> bool {
+        matches!(self, Self::Netalias | Self::Before)
+    }
+
+    /// Where its program is, if it is installed; ours are where the caller says.
+    pub(crate) fn program(self) -> Option<PathBuf> {
         let program = match self {
-            Self::Netalias => return Some(netalias.to_owned()),
+            Self::Netalias | Self::Before => return None,
             Self::Limit => return std::env::current_exe().ok(),
             Self::Nsd => "nsd",
             Self::Knot => "knotd",
@@ -108,13 +117,13 @@ impl Peer {
         }
         let mut server = Server::start(&mut command)?;
         let mut dns = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if matches!(self, Self::Netalias | Self::Limit) {
+        if self.is_netalias() || self == Self::Limit {
             (dns, _) = server.addresses()?;
         }
         if self == Self::Aardvark {
             server.follow(&folder.path().join("networks/aardvark.pid"))?;
         }
-        if self == Self::Netalias {
+        if self.is_netalias() {
             server.type_lines(shape.scenario())?;
         }
         let suffix = if self == Self::Aardvark { "dns.podman" } else { SUFFIX };
@@ -132,7 +141,7 @@ impl Peer {
     ) -> anyhow::Result<()> {
         let ours = ["--listen", "127.0.0.1:0"];
         match self {
-            Self::Netalias => {
+            Self::Netalias | Self::Before => {
                 command.args(["demo", "-", "--http", "127.0.0.1:0"]).args(ours);
                 if shape.dual {
                     command.args(["--answers", "sortproof"]);
