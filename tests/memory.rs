@@ -10,14 +10,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use netalias::config::{Config, Settings};
 use netalias::directory;
 use netalias::dns::forward::Forwarder;
-use netalias::dns::{Carrier, Desk, Service, Verdict};
+use netalias::dns::{Carrier, Desk, Keys, Service, Verdict};
 use netalias::model::Policy;
 use netalias::source::scenario::{Player, parse_line};
 use netalias::status::Status;
 
-/// Questions of one run.
-const STEPS: usize = 60_000;
-/// One question in so many comes after a change.
+/// How often some questions are asked together in one run: about 60,000 questions.
+const STEPS: usize = 20_000;
+/// Once in so many times they come after a change.
 const CHANGE: u8 = 60;
 
 /// A desk, the directory behind it, and the engine that its directory follows.
@@ -45,15 +45,50 @@ impl World {
         let _ = self.player.play(&line.command);
     }
 
-    /// The reply to a request, with chance that is the same in both worlds.
-    fn answer(&mut self, request: &[u8], client: IpAddr, carrier: Carrier, chance: u64) -> Vec<u8> {
-        fastrand::seed(chance);
+    /// The reply to a request.
+    fn answer(&mut self, asked: &Asked) -> Vec<u8> {
+        fastrand::seed(asked.chance);
         let mut out = Vec::new();
-        match self.desk.answer(request, client, carrier, &mut out) {
-            Verdict::Reply => out,
-            Verdict::Silence => b"silence".to_vec(),
-            Verdict::Later(_) => b"later".to_vec(),
+        let Asked { request, client, carrier, .. } = asked;
+        let verdict = self.desk.answer(request, *client, *carrier, &mut out);
+        said(&verdict, out)
+    }
+
+    /// The replies to requests that are read together, and the change that comes in between.
+    fn answer_all(&mut self, all: &[Asked], change: Option<&str>) -> Vec<Vec<u8>> {
+        let mut keys = Keys::default();
+        let mut read = Vec::new();
+        for Asked { request, client, .. } in all {
+            read.push(self.desk.read(request, *client, &mut keys));
         }
+        self.desk.fetch(read.iter().flatten());
+        if let Some(line) = change {
+            self.play(line);
+        }
+        let replies = read.iter().zip(all).map(|(read, asked)| {
+            fastrand::seed(asked.chance);
+            let mut out = Vec::new();
+            let Some(read) = read else { return b"silence".to_vec() };
+            let verdict = self.desk.reply(read, &keys, asked.carrier, &mut out);
+            said(&verdict, out)
+        });
+        replies.collect()
+    }
+}
+
+/// A request, and chance that is the same in both worlds.
+struct Asked {
+    request: Vec<u8>,
+    client: IpAddr,
+    carrier: Carrier,
+    chance: u64,
+}
+
+fn said(verdict: &Verdict, out: Vec<u8>) -> Vec<u8> {
+    match verdict {
+        Verdict::Reply => out,
+        Verdict::Silence => b"silence".to_vec(),
+        Verdict::Later(_) => b"later".to_vec(),
     }
 }
 
@@ -188,7 +223,7 @@ fn answers_from_memory_are_those_of_a_look_up() {
     eprintln!("NETALIAS_SEED={seed}");
     let mut chance = fastrand::Rng::with_seed(seed);
     let (mut remembering, mut forgetful) = (World::new(Desk::new), World::new(Desk::forgetful));
-    let mut history = Vec::new();
+    let (mut history, mut asked_in_all) = (Vec::new(), 0);
     for line in crowd() {
         remembering.play(&line);
         forgetful.play(&line);
@@ -207,28 +242,51 @@ fn answers_from_memory_are_those_of_a_look_up() {
                 history.push(line);
             }
         }
-        let request = request(&mut chance);
-        let clients =
-            ["127.0.0.1", "10.9.0.2", "10.9.0.3", "10.8.0.2", "fd00:8::2", "192.0.2.1", "10.7.0.2"];
-        let client: IpAddr = clients[chance.usize(..7)].parse().expect("an address");
-        let carrier = if chance.u8(..8) == 0 { Carrier::Tcp } else { Carrier::Udp };
-        let luck = chance.u64(..);
-        let given = remembering.answer(&request, client, carrier, luck);
-        let looked_up = forgetful.answer(&request, client, carrier, luck);
-        // Errors are told so many times a second, and the two do not count from the same moment.
-        let silence = b"silence".to_vec();
-        let is_error = |reply: &Vec<u8>| reply.get(3).is_some_and(|o| matches!(o & 15, 1 | 4 | 5));
-        if given == silence && is_error(&looked_up) || looked_up == silence && is_error(&given) {
-            continue;
+        let all: Vec<Asked> = (0..chance.usize(1..6)).map(|_| asked(&mut chance)).collect();
+        // A change that comes when requests have been read, and not answered.
+        let late = (chance.u8(..CHANGE) == 0).then(|| change(&mut chance));
+        history.extend(late.clone());
+        let given = remembering.answer_all(&all, late.as_deref());
+        let looked_up = match &late {
+            None => all.iter().map(|asked| forgetful.answer(asked)).collect(),
+            Some(late) => forgetful.answer_all(&all, Some(late)),
+        };
+        asked_in_all += all.len();
+        for (Asked { request, client, .. }, (given, looked_up)) in
+            all.iter().zip(given.iter().zip(&looked_up))
+        {
+            // Errors are told so many times a second, and the two do not count from the same
+            // moment.
+            if is_silence(given) && is_error(looked_up) || is_silence(looked_up) && is_error(given)
+            {
+                continue;
+            }
+            let last = &history[history.len().saturating_sub(10)..];
+            assert_eq!(
+                given, looked_up,
+                "NETALIAS_SEED={seed}, step {step}: {client} asks {request:?} after {last:#?}"
+            );
         }
-        let last = &history[history.len().saturating_sub(10)..];
-        assert_eq!(
-            given, looked_up,
-            "NETALIAS_SEED={seed}, step {step}: {client} asks {request:?} after {last:#?}"
-        );
     }
     remembering.desk.count();
     let from_memory = remembering.status.answers.from_memory.get();
-    assert!(from_memory > 1_000, "memory was hardly used: {from_memory} of {STEPS}");
-    eprintln!("{from_memory} of {STEPS} answers were given from memory");
+    assert!(from_memory > 1_000, "memory was hardly used: {from_memory} of {asked_in_all}");
+    eprintln!("{from_memory} of {asked_in_all} answers were given from memory");
+}
+
+fn asked(chance: &mut fastrand::Rng) -> Asked {
+    let request = request(chance);
+    let clients =
+        ["127.0.0.1", "10.9.0.2", "10.9.0.3", "10.8.0.2", "fd00:8::2", "192.0.2.1", "10.7.0.2"];
+    let client = clients[chance.usize(..7)].parse().expect("an address");
+    let carrier = if chance.u8(..8) == 0 { Carrier::Tcp } else { Carrier::Udp };
+    Asked { request, client, carrier, chance: chance.u64(..) }
+}
+
+fn is_silence(reply: &[u8]) -> bool {
+    reply == b"silence"
+}
+
+fn is_error(reply: &[u8]) -> bool {
+    reply.get(3).is_some_and(|octet| matches!(octet & 15, 1 | 4 | 5))
 }

@@ -44,6 +44,12 @@ impl Stamp {
         self.all
     }
 
+    /// A number that is another one after each change of the client.
+    #[must_use]
+    pub fn client(&self) -> usize {
+        self.client
+    }
+
     /// The same for an answer that any change may concern.
     #[must_use]
     pub fn strict(self) -> Self {

@@ -16,7 +16,7 @@ use self::epochs::Epochs;
 use crate::model::{
     Asker, Change, Client, ContainerId, Few, Found, Member, Name, Network, NetworkId, Place,
     Policy, RecordSet, RecordType, Registry, Reverse, Ring, Rules, Scope, Service, StaticFound,
-    Update, View, Warning, Zone, readings, warnings_of, warnings_of_domains,
+    Turns, Update, View, Warning, Zone, readings, warnings_of, warnings_of_domains,
 };
 
 /// A new, empty directory: its one writer and its first reader. `sources` is how many sources
@@ -33,8 +33,7 @@ pub fn new(sources: usize, policy: Policy) -> (Publisher, Reader) {
         epochs: Epochs::new(),
         policy: ArcSwap::from_pointee(policy),
     });
-    let registry = Arc::new(Mutex::new(Registry::default()));
-    (Publisher { registry, maps: maps.clone() }, Reader { maps })
+    (Publisher { writer: Arc::default(), maps: maps.clone() }, Reader { maps })
 }
 
 /// The one who writes. Clones are handles to the same registry, for sources side by side.
@@ -42,8 +41,14 @@ pub fn new(sources: usize, policy: Policy) -> (Publisher, Reader) {
 pub struct Publisher {
     /// The lock makes one fold of several sources: a change and the updates that follow from it
     /// are published before the next change. It is never held across an await.
-    registry: Arc<Mutex<Registry>>,
+    writer: Arc<Mutex<Writer>>,
     maps: Arc<Maps>,
+}
+
+#[derive(Default)]
+struct Writer {
+    registry: Registry,
+    turns: Turns,
 }
 
 /// One who looks things up. Takes no lock beyond a shard of the map, and keeps none.
@@ -91,12 +96,12 @@ struct Maps {
 impl Publisher {
     /// Takes a change in and publishes the difference it makes; whether it makes one.
     pub fn apply(&self, change: Change) -> bool {
-        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        let updates = registry.apply(change);
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let updates = writer.registry.apply(change);
         let different = !updates.is_empty();
         for update in updates {
             let epoch = self.maps.epochs.of(&update);
-            self.maps.store(update);
+            self.maps.store(update, &mut writer.turns);
             epoch.end();
             // Not once at the end: the removal of a network may be 100,000 updates, and whoever
             // sees that this has not ended looks no further.
@@ -107,11 +112,11 @@ impl Publisher {
 
     /// Puts another policy in force. Every question is answered by the old one or by the new one.
     pub fn set_policy(&self, policy: Policy) {
-        let _one_writer = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let rules = policy.rules.clone();
         let old = self.maps.policy.swap(Arc::new(policy));
         if old.rules != rules {
-            self.maps.reselect(&rules);
+            self.maps.reselect(&rules, &mut writer.turns);
         }
         self.maps.epochs.shape.end();
         self.maps.epochs.all.end();
@@ -495,9 +500,11 @@ impl Reader {
 }
 
 impl Maps {
-    fn store(&self, update: Update) {
+    fn store(&self, update: Update, turns: &mut Turns) {
         match update {
-            Update::Name { network, owner, members } => self.store_name(&network, owner, members),
+            Update::Name { network, owner, members } => {
+                self.store_name(&network, owner, members, turns);
+            }
             Update::Network(network) => {
                 if let Ok(name) = Name::parse(&network.name) {
                     let mut ids = self.network_names.entry(name).or_default();
@@ -528,7 +535,13 @@ impl Maps {
         }
     }
 
-    fn store_name(&self, network: &NetworkId, owner: Name, members: Option<Arc<[Member]>>) {
+    fn store_name(
+        &self,
+        network: &NetworkId,
+        owner: Name,
+        members: Option<Arc<[Member]>>,
+        turns: &mut Turns,
+    ) {
         // Read before the entry is locked: no guard is ever taken under another one.
         let known = self.places.get(network).map(|place| place.clone());
         let unknown =
@@ -544,7 +557,7 @@ impl Maps {
         let old = old.map(|at| sets.remove(at));
         if let Some(members) = members {
             let rules = &self.policy.load().rules;
-            let set = RecordSet::new(owner, place, members, rules, old.as_deref());
+            let set = RecordSet::new(owner, place, members, rules, old.as_deref(), turns);
             let order = |set: &RecordSet| (set.place.name.clone(), set.place.network.clone());
             let at = sets.partition_point(|other| order(other) < order(&set));
             sets.insert(at, Arc::new(set));
@@ -557,9 +570,9 @@ impl Maps {
     }
 
     /// Makes every set anew under other rules; each goes on with its turn.
-    fn reselect(&self, rules: &Rules) {
+    fn reselect(&self, rules: &Rules, turns: &mut Turns) {
         for mut sets in self.names.iter_mut() {
-            let anew = sets.iter().map(|set| Arc::new(set.with_rules(rules)));
+            let anew = sets.iter().map(|set| Arc::new(set.with_rules(rules, turns)));
             *sets = anew.collect::<Vec<_>>().into();
         }
     }

@@ -8,7 +8,7 @@ use super::Service;
 use super::encode::{SERVFAIL, bare, encode};
 use super::errors::ErrorLimit;
 use super::forward::Admitted;
-use super::memo::{Given, Memo, Who};
+use super::memo::{Given, Keys, Memo, Wanted};
 use super::request::{Request, Unreadable};
 use super::respond::{Carrier, Reply, limit, query, respond, room};
 use super::waiting::Waiting;
@@ -23,6 +23,19 @@ pub struct Desk {
     remembers: bool,
     errors: ErrorLimit,
     given: Tally,
+    /// Room for the key of one request.
+    keys: Keys,
+}
+
+/// A request that has been read, and is still to be answered.
+pub struct Read<'a> {
+    octets: &'a [u8],
+    client: IpAddr,
+    /// The generation of the directory when it was read.
+    generation: usize,
+    request: Result<Request<'a>, Unreadable>,
+    /// What it asks the memory for; its key is among those that it was read with.
+    wanted: Option<Wanted>,
 }
 
 /// What becomes of a request.
@@ -67,6 +80,7 @@ impl Desk {
             remembers: false,
             errors: ErrorLimit::new(),
             given: Tally::default(),
+            keys: Keys::default(),
         }
     }
 
@@ -78,25 +92,79 @@ impl Desk {
         carrier: Carrier,
         out: &mut Vec<u8>,
     ) -> Verdict {
+        let mut keys = std::mem::take(&mut self.keys);
+        keys.clear();
+        let read = self.read(octets, client, &mut keys);
+        let verdict = read.map(|read| self.reply_now(&read, &keys, carrier, out));
+        self.keys = keys;
+        verdict.unwrap_or(Verdict::Silence)
+    }
+
+    /// Reads a request; its key is added to the keys. None: it gets no reply.
+    pub fn read<'a>(
+        &mut self,
+        octets: &'a [u8],
+        client: IpAddr,
+        keys: &mut Keys,
+    ) -> Option<Read<'a>> {
         let known = self.memo.client(client);
         if !known.admitted {
             self.service.status.answers.not_admitted.increment();
-            return Verdict::Silence;
+            return None;
         }
-        let waiting = match Request::read(octets) {
-            Ok(request) => self.reply(&request, client, &known, carrier, out),
+        let request = Request::read(octets);
+        // The log's line for each answer is written where answers are looked up.
+        let remembers = self.remembers && !tracing::enabled!(tracing::Level::DEBUG);
+        let wanted = match &request {
+            Ok(request) if remembers => self.memo.wanted(request, &known, keys),
+            Err(Unreadable::Silence) => return None,
+            _ => None,
+        };
+        Some(Read { octets, client, generation: known.generation, request, wanted })
+    }
+
+    /// Fetches what the replies to several requests need.
+    pub fn fetch<'r>(&self, all: impl Iterator<Item = &'r Read<'r>> + Clone) {
+        self.memo.fetch(all.filter_map(|read| read.wanted.as_ref()));
+    }
+
+    /// Puts the reply to a request that has been read into `out`, as [`Self::answer`] does. The
+    /// keys are those that it was read with.
+    pub fn reply(
+        &mut self,
+        read: &Read,
+        keys: &Keys,
+        carrier: Carrier,
+        out: &mut Vec<u8>,
+    ) -> Verdict {
+        // Who asks, and whether he may, is what it was then.
+        if read.generation != self.service.directory.generation() {
+            return self.answer(read.octets, read.client, carrier, out);
+        }
+        self.reply_now(read, keys, carrier, out)
+    }
+
+    fn reply_now(
+        &mut self,
+        read: &Read,
+        keys: &Keys,
+        carrier: Carrier,
+        out: &mut Vec<u8>,
+    ) -> Verdict {
+        let waiting = match &read.request {
+            Ok(request) => self.known_or_looked_up(request, read, keys, carrier, out),
             Err(Unreadable::Silence) => return Verdict::Silence,
-            Err(Unreadable::Malformed { id, flags }) => self.unreadable(id, flags, FORMERR, out),
-            Err(Unreadable::Operation { id, flags }) => self.unreadable(id, flags, NOTIMP, out),
+            Err(Unreadable::Malformed { id, flags }) => self.unreadable(*id, *flags, FORMERR, out),
+            Err(Unreadable::Operation { id, flags }) => self.unreadable(*id, *flags, NOTIMP, out),
         };
         if let Some((query, reply, admitted)) = waiting {
-            let request = octets.to_vec();
+            let request = read.octets.to_vec();
             let waiting = Waiting { request, query, reply, admitted, carrier };
             return Verdict::Later(Box::new(waiting));
         }
         let code = out.get(3).map_or(SERVFAIL, |octet| octet & 0xf);
         let error = matches!(code, FORMERR | NOTIMP | REFUSED);
-        if error && carrier == Carrier::Udp && !self.errors.admits(client) {
+        if error && carrier == Carrier::Udp && !self.errors.admits(read.client) {
             return Verdict::Silence;
         }
         Verdict::Reply
@@ -117,18 +185,19 @@ impl Desk {
         None
     }
 
-    fn reply(
+    fn known_or_looked_up(
         &mut self,
         request: &Request,
-        client: IpAddr,
-        known: &Who,
+        read: &Read,
+        keys: &Keys,
         carrier: Carrier,
         out: &mut Vec<u8>,
     ) -> Option<Partial> {
+        let (client, wanted) = (read.client, read.wanted.as_ref());
         let limit = limit(request.edns, carrier);
-        // The log's line for each answer is written where answers are looked up.
-        let remembers = self.remembers && !tracing::enabled!(tracing::Level::DEBUG);
-        if remembers && let Some(given) = self.memo.answer(request, client, known, limit, out) {
+        if let Some(wanted) = wanted
+            && let Some(given) = self.memo.answer(request, wanted, keys, client, limit, out)
+        {
             match given {
                 Given::Data => self.given.data += 1,
                 Given::NoData => self.given.nodata += 1,
@@ -138,7 +207,8 @@ impl Desk {
         let Some(query) = query(request) else {
             return self.unreadable(request.id, request.flags, FORMERR, out);
         };
-        let stamp = if remembers { self.memo.stamp(request, client) } else { None };
+        let stamp = |wanted| Some((wanted, self.memo.stamp(request, wanted, client)?));
+        let wanted = wanted.and_then(stamp);
         let chance = fastrand::u64(..);
         let asker =
             Asker { address: client, v4: None, v6: None, chance, room: room(limit, request) };
@@ -148,8 +218,8 @@ impl Desk {
         }
         if let Err(error) = encode(&reply, request, &query, limit, out) {
             tracing::error!(%error, %query, "the reply cannot be encoded");
-        } else if let Some(stamp) = stamp {
-            self.memo.keep(request, known, reply.again, stamp, out);
+        } else if let Some((wanted, stamp)) = wanted {
+            self.memo.keep(request, wanted, keys, reply.again, stamp, out);
         }
         None
     }

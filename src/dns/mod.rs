@@ -27,8 +27,9 @@ mod udp;
 mod waiting;
 
 pub use client::{AskError, Transport, ask};
-pub use desk::{Desk, Verdict};
+pub use desk::{Desk, Read, Verdict};
 pub use handler::Handler;
+pub use memo::Keys;
 pub use respond::Carrier;
 pub use server::{Running, Server, bind};
 pub use sockets::BindError;

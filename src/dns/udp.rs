@@ -10,10 +10,12 @@ use std::{array, io, thread};
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, RecvMsg, recvmmsg, sendmmsg, sendmsg};
+use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
 use super::asked::{Family, V4, V6};
-use super::desk::{Desk, Verdict};
+use super::desk::{Desk, Read, Verdict};
+use super::memo::Keys;
 use super::respond::Carrier;
 use super::waiting::{Job, Send, Waiting};
 
@@ -54,6 +56,8 @@ struct Server<F: Family> {
     /// asks again.
     jobs: mpsc::Sender<Job>,
     buffers: Box<[[u8; STRIDE]]>,
+    /// Room for the keys of a batch.
+    keys: Keys,
     received: MultiHeaders<F::Address>,
     replies: Replies<F>,
 }
@@ -86,6 +90,7 @@ impl<F: Family> Server<F> {
             desk,
             jobs,
             buffers: vec![[0; STRIDE]; BATCH].into(),
+            keys: Keys::default(),
             received: headers(),
             replies: Replies {
                 octets: array::from_fn(|_| Vec::new()),
@@ -124,8 +129,19 @@ impl<F: Family> Server<F> {
         let flags = if stopping { flags | MsgFlags::MSG_DONTWAIT } else { flags };
         let fd = self.socket.as_raw_fd();
         let received = recvmmsg(fd, &mut self.received, slices.iter_mut(), flags, None)?;
+        self.keys.clear();
+        let mut requests = SmallVec::<[(Read, Way<F>); BATCH]>::new();
         for message in received {
-            if let Some((way, waiting)) = self.replies.answer(&message, self.own, &mut self.desk) {
+            let request = request(&message, self.own, &mut self.desk, &mut self.keys);
+            requests.extend(request);
+        }
+        if requests.len() > 1 {
+            self.desk.fetch(requests.iter().map(|(read, _)| read));
+        }
+        for (read, way) in requests {
+            if let Some((way, waiting)) =
+                self.replies.answer(&read, way, &self.keys, &mut self.desk)
+            {
                 let socket = self.socket.clone();
                 let send: Send = Box::new(move |reply| way.send(&socket, reply));
                 let _ = self.jobs.try_send(Job { waiting, send });
@@ -138,28 +154,23 @@ impl<F: Family> Server<F> {
 }
 
 impl<F: Family> Replies<F> {
-    /// Adds the reply to a datagram, if there is one. If it waits, it is given back.
+    /// Adds the reply to a request, if there is one. If it waits, it is given back.
     fn answer(
         &mut self,
-        message: &RecvMsg<F::Address>,
-        own: SocketAddr,
+        read: &Read,
+        way: Way<F>,
+        keys: &Keys,
         desk: &mut Desk,
     ) -> Option<(Way<F>, Box<Waiting>)> {
-        let (address, octets) = (message.address?, message.iovs().next()?);
-        let asked = message.cmsgs().ok().and_then(|mut all| all.find_map(|one| F::read(&one)));
-        let client = F::client(address);
-        if is_nobody(client) || is_ourselves(client, own, asked.as_ref().map(F::address)) {
-            return None;
-        }
         let at = self.length;
-        match desk.answer(octets, client.ip(), Carrier::Udp, &mut self.octets[at]) {
+        match desk.reply(read, keys, Carrier::Udp, &mut self.octets[at]) {
             Verdict::Reply => {
-                (self.clients[at], self.asked[at]) = (Some(address), asked);
+                (self.clients[at], self.asked[at]) = (Some(way.client), way.asked);
                 self.length += 1;
                 None
             }
             Verdict::Silence => None,
-            Verdict::Later(waiting) => Some((Way { client: address, asked }, waiting)),
+            Verdict::Later(waiting) => Some((way, waiting)),
         }
     }
 
@@ -195,6 +206,22 @@ impl<F: Family> Replies<F> {
         }
         self.length = 0;
     }
+}
+
+/// The request in a datagram, and the way back, unless nobody is to be answered.
+fn request<'a, F: Family>(
+    message: &RecvMsg<'_, 'a, F::Address>,
+    own: SocketAddr,
+    desk: &mut Desk,
+    keys: &mut Keys,
+) -> Option<(Read<'a>, Way<F>)> {
+    let (address, octets) = (message.address?, message.iovs().next()?);
+    let asked = message.cmsgs().ok().and_then(|mut all| all.find_map(|one| F::read(&one)));
+    let client = F::client(address);
+    if is_nobody(client) || is_ourselves(client, own, asked.as_ref().map(F::address)) {
+        return None;
+    }
+    Some((desk.read(octets, client.ip(), keys)?, Way { client: address, asked }))
 }
 
 /// The way back of one reply.

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{Member, Name, NetworkId, Order, Overrides, Ring, Rules, Spoke};
+use super::{Member, Name, NetworkId, Order, Overrides, Ring, Rules, Spoke, Turns};
 
 /// Who answers to one name on one network. Immutable but for the turns of its rings: a change
 /// makes a new set, which goes on where the old one stopped.
@@ -68,6 +68,7 @@ impl RecordSet {
         members: Arc<[Member]>,
         rules: &Rules,
         previous: Option<&Self>,
+        turns: &mut Turns,
     ) -> Self {
         let agreed = agreed(&members);
         let selection = rules.without_domain(&owner, agreed.labels).resolved();
@@ -77,9 +78,12 @@ impl RecordSet {
             members.iter().filter_map(|member| Some(member.spoke(member.v6?))).collect();
         let previous_v6 = previous.and_then(Self::v6);
         let has_v6 = !v6.is_empty() || previous_v6.is_some();
+        let previous_v4 = previous.map(|set| &set.v4);
+        let v4 = Ring::following(v4, health, weighted, previous_v4, turns);
+        let v6 = || Box::new(Ring::following(v6, health, weighted, previous_v6, turns));
         Self {
-            v4: Ring::following(v4, health, weighted, previous.map(|set| &set.v4)),
-            v6: has_v6.then(|| Box::new(Ring::following(v6, health, weighted, previous_v6))),
+            v4,
+            v6: has_v6.then(v6),
             owner,
             place,
             members,
@@ -89,9 +93,9 @@ impl RecordSet {
 
     /// The same members under other rules.
     #[must_use]
-    pub fn with_rules(&self, rules: &Rules) -> Self {
+    pub fn with_rules(&self, rules: &Rules, turns: &mut Turns) -> Self {
         let members = self.members.clone();
-        Self::new(self.owner.clone(), self.place.clone(), members, rules, Some(self))
+        Self::new(self.owner.clone(), self.place.clone(), members, rules, Some(self), turns)
     }
 
     /// The addresses of the AAAA RRset, if it has ever had any.
@@ -207,7 +211,7 @@ mod tests {
     /// what `bench scale` measures.
     #[test]
     fn what_there_is_of_each_endpoint_is_small() {
-        assert!(size_of::<RecordSet>() <= 88);
+        assert!(size_of::<RecordSet>() <= 80);
         assert!(size_of::<Member>() <= 32);
         assert!(size_of::<Client>() <= 32);
         assert!(size_of::<Container>() <= 176);

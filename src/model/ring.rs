@@ -2,15 +2,13 @@
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Health, Rank};
+use super::{Health, Rank, Turn, Turns};
 
 /// The addresses of one RRset in ascending order, each once, and the next turn.
 #[derive(Debug)]
 pub struct Ring<T> {
-    /// Where it began, and one more for each answer.
-    turn: AtomicUsize,
     /// Where it began, as an index.
     start: u32,
     hub: Hub<T>,
@@ -23,7 +21,12 @@ pub struct Ring<T> {
 /// What turns. Most names are one container's own, and have one address.
 #[derive(Debug)]
 enum Hub<T> {
-    One { spoke: Option<Spoke<T>>, before: Option<T> },
+    /// There is nothing to count but whether it has answered.
+    One {
+        spoke: Option<Spoke<T>>,
+        before: Option<T>,
+        answered: AtomicBool,
+    },
     Many(Box<Wheel<T>>),
 }
 
@@ -32,6 +35,8 @@ struct Wheel<T> {
     /// The address that the last answer before the ring's first one began with; likewise above.
     before: Option<T>,
     spokes: Box<[Spoke<T>]>,
+    /// Where it began, and one more for each answer.
+    turn: Turn,
     /// Those that are answered under the ring's health policy, ready, so that an answer allocates
     /// nothing. None: all of them.
     fit: Option<Box<[Spoke<T>]>>,
@@ -63,7 +68,8 @@ impl<T: Copy + Ord> Ring<T> {
     #[must_use]
     pub fn new(addresses: Vec<T>) -> Self {
         let equal = |address| Spoke { address, rank: Rank::Ready, weight: 1 };
-        Self::following(addresses.into_iter().map(equal).collect(), Health::Ignore, false, None)
+        let spokes = addresses.into_iter().map(equal).collect();
+        Self::following(spokes, Health::Ignore, false, None, &mut Turns::new())
     }
 
     /// A ring that starts with the first address after the last one that `previous` answered
@@ -74,17 +80,19 @@ impl<T: Copy + Ord> Ring<T> {
         health: Health,
         weighted: bool,
         previous: Option<&Self>,
+        turns: &mut Turns,
     ) -> Self {
         // Of two endpoints with one address the better one stands for it.
         spokes.sort_unstable();
         spokes.dedup_by_key(|spoke| spoke.address);
         let before = previous.and_then(Self::last_first);
-        let hub = Hub::of(spokes, health, before);
-        let mut ring = Self { turn: AtomicUsize::new(0), start: 0, hub, health, weighted };
-        if let Some(last) = before {
+        let hub = Hub::of(spokes, health, before, turns);
+        let mut ring = Self { start: 0, hub, health, weighted };
+        if let (Some(last), Some(turn)) = (before, ring.turn()) {
+            let start = ring.turn_after(last);
+            turn.set(start);
             // No set has more addresses than 32 bits can count.
-            ring.start = u32::try_from(ring.turn_after(last)).unwrap_or(0);
-            ring.turn = AtomicUsize::new(ring.start());
+            ring.start = u32::try_from(start).unwrap_or(0);
         }
         ring
     }
@@ -109,8 +117,8 @@ impl<T: Copy + Ord> Ring<T> {
 
     /// The fit addresses, beginning with the one whose turn it is; each call moves on by one.
     ///
-    /// One atomic add is the whole agreement between threads, so n calls begin with each of k
-    /// addresses n/k times, rounded up or down, whoever makes them.
+    /// So n calls begin with each of k addresses n/k times, rounded up or down, whoever makes
+    /// them.
     pub fn rotate(&self, health: Health) -> impl Iterator<Item = T> + use<'_, T> {
         let fit = self.fit(health);
         let first = if fit.is_empty() { 0 } else { self.take_turn() % fit.len() };
@@ -134,9 +142,28 @@ impl<T: Copy + Ord> Ring<T> {
         addresses
     }
 
-    /// The next turn: in a rotation of k addresses the one at `turn % k` comes first.
-    pub fn take_turn(&self) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed)
+    /// The counter of the turns: in a rotation of k addresses the one at `count % k` is the next
+    /// to come first. None: there are no two addresses that could take turns, and after the first
+    /// answer there is nothing to count.
+    #[must_use]
+    pub fn turn(&self) -> Option<&Turn> {
+        match &self.hub {
+            Hub::One { .. } => None,
+            Hub::Many(wheel) => Some(&wheel.turn),
+        }
+    }
+
+    fn take_turn(&self) -> usize {
+        match &self.hub {
+            Hub::One { answered, .. } => {
+                // Written once only: others read what is beside it.
+                if !answered.load(Ordering::Relaxed) {
+                    answered.store(true, Ordering::Relaxed);
+                }
+                0
+            }
+            Hub::Many(wheel) => wheel.turn.take(),
+        }
     }
 
     fn start(&self) -> usize {
@@ -177,14 +204,18 @@ impl<T: Copy + Ord> Ring<T> {
 
     /// The address that the last answer began with, of this ring or of one before it.
     fn last_first(&self) -> Option<T> {
-        let turn = self.turn.load(Ordering::Relaxed);
-        if turn == self.start() {
-            return match &self.hub {
-                Hub::One { before, .. } => *before,
-                Hub::Many(wheel) => wheel.before,
-            };
-        }
         let fit = self.fit(self.health);
+        let wheel = match &self.hub {
+            Hub::One { before, answered, .. } if !answered.load(Ordering::Relaxed) => {
+                return *before;
+            }
+            Hub::One { .. } => return fit.first().map(|spoke| spoke.address),
+            Hub::Many(wheel) => wheel,
+        };
+        let turn = wheel.turn.get();
+        if turn == self.start() {
+            return wheel.before;
+        }
         let last = turn.wrapping_sub(1);
         let last = if self.weighted {
             let Schedule(schedule) = &*self.schedule(&fit, self.health);
@@ -209,13 +240,15 @@ impl<T: Copy + Ord> Ring<T> {
 }
 
 impl<T: Copy> Hub<T> {
-    fn of(spokes: Vec<Spoke<T>>, health: Health, before: Option<T>) -> Self {
+    fn of(spokes: Vec<Spoke<T>>, health: Health, before: Option<T>, turns: &mut Turns) -> Self {
         if spokes.len() < 2 {
-            return Self::One { spoke: spokes.into_iter().next(), before };
+            let spoke = spokes.into_iter().next();
+            return Self::One { spoke, before, answered: AtomicBool::new(false) };
         }
         let fit = fit(&spokes, health);
         Self::Many(Box::new(Wheel {
             before,
+            turn: turns.give(),
             fit: (fit.len() < spokes.len()).then(|| fit.into()),
             spokes: spokes.into(),
             schedule: OnceLock::new(),
@@ -305,7 +338,7 @@ mod tests {
     fn next(addresses: Vec<u8>, previous: &Ring<u8>) -> Ring<u8> {
         let equal = |address| Spoke { address, rank: Rank::Ready, weight: 1 };
         let spokes = addresses.into_iter().map(equal).collect();
-        Ring::following(spokes, Health::Ignore, false, Some(previous))
+        Ring::following(spokes, Health::Ignore, false, Some(previous), &mut Turns::new())
     }
 
     fn turn(ring: &Ring<u8>) -> Vec<u8> {
@@ -346,9 +379,24 @@ mod tests {
         assert_eq!(firsts(&back, 2), [3, 1]);
     }
 
+    #[test]
+    fn a_single_address_hands_on_the_place_too() {
+        let three = Ring::new(vec![1, 3, 5]);
+        assert_eq!(firsts(&three, 2), [1, 3]);
+        let silent = next(vec![1], &three);
+        assert_eq!(firsts(&next(vec![1, 3, 5], &silent), 1), [5], "1 was not asked for");
+        let asked = next(vec![3], &three);
+        assert_eq!(firsts(&asked, 4), [3, 3, 3, 3]);
+        assert_eq!(firsts(&next(vec![1, 3, 5], &asked), 1), [5]);
+        let asked = next(vec![1], &three);
+        assert_eq!(firsts(&asked, 1), [1]);
+        assert_eq!(firsts(&next(vec![1, 3, 5], &asked), 1), [3]);
+    }
+
     fn ranked(ranks: &[Rank]) -> Ring<u8> {
         let spoke = |(address, rank): (u8, &Rank)| Spoke { address, rank: *rank, weight: 1 };
-        Ring::following((1..).zip(ranks).map(spoke).collect(), Health::Prefer, false, None)
+        let spokes = (1..).zip(ranks).map(spoke).collect();
+        Ring::following(spokes, Health::Prefer, false, None, &mut Turns::new())
     }
 
     #[test]
@@ -367,7 +415,7 @@ mod tests {
         let spoke = |(address, weight)| Spoke { address, rank: Rank::Ready, weight };
         let weighted = |weights: &[u8]| {
             let spokes = ('a'..).zip(weights.iter().copied()).map(spoke).collect();
-            Ring::following(spokes, Health::Prefer, true, None)
+            Ring::following(spokes, Health::Prefer, true, None, &mut Turns::new())
         };
         let first = |ring: &Ring<char>| ring.weighted(Health::Prefer).next();
         let ring = weighted(&[5, 1, 1]);
@@ -386,7 +434,7 @@ mod tests {
         let spoke = |(address, weight)| Spoke { address, rank: Rank::Ready, weight };
         let ring = |spokes: &[(char, u8)], previous: Option<&Ring<char>>| {
             let spokes = spokes.iter().copied().map(spoke).collect();
-            Ring::following(spokes, Health::Prefer, true, previous)
+            Ring::following(spokes, Health::Prefer, true, previous, &mut Turns::new())
         };
         let take = |ring: &Ring<char>, n: usize| -> String {
             (0..n).filter_map(|_| ring.weighted(Health::Prefer).next()).collect()
