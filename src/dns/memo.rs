@@ -384,15 +384,31 @@ fn begin(request: &Request, aa_and_code: u16, counts: [u16; 3], out: &mut Vec<u8
     out.extend_from_slice(request.question);
 }
 
-/// One record of an address, whose owner is the question's name.
-fn record<const N: usize>(qtype: u16, ttl: u32, address: [u8; N], out: &mut Vec<u8>) {
-    let mut fixed = [0xc0, 0x0c, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    fixed[2..4].copy_from_slice(&qtype.to_be_bytes());
-    fixed[6..10].copy_from_slice(&ttl.to_be_bytes());
+/// Writes the records of so many addresses, whose owner is the question's name.
+fn write_records<const N: usize>(
+    qtype: u16,
+    ttl: u32,
+    count: usize,
+    addresses: impl Iterator<Item = [u8; N]>,
+    out: &mut Vec<u8>,
+) {
+    // Room for the longer ones.
+    let mut record = [0; RECORD + 16];
+    record[..6].copy_from_slice(&[0xc0, 0x0c, 0, 0, 0, 1]);
+    record[2..4].copy_from_slice(&qtype.to_be_bytes());
+    record[6..10].copy_from_slice(&ttl.to_be_bytes());
     // 4 or 16.
-    fixed[11] = u8::try_from(N).unwrap_or_default();
-    out.extend_from_slice(&fixed);
-    out.extend_from_slice(&address);
+    record[11] = u8::try_from(N).unwrap_or_default();
+    let start = out.len();
+    // All at once: room that is asked for by each of them costs more than the records.
+    out.resize(start + count * (RECORD + N), 0);
+    let mut places = out[start..].chunks_exact_mut(RECORD + N);
+    addresses.take(count).for_each(|address| {
+        record[RECORD..RECORD + N].copy_from_slice(&address);
+        if let Some(place) = places.next() {
+            place.copy_from_slice(&record[..RECORD + N]);
+        }
+    });
 }
 
 /// Keeps the addresses of a draw that takes its turn and nothing else, in the order of the ring.
@@ -437,9 +453,8 @@ fn around<const N: usize>(
     let (before, after) = all.split_at(turn.checked_rem(all.len())?);
     let count = all.len().min(usize::from(most));
     begin(request, flag::AA, counts(count, opt)?, out);
-    for address in after.iter().chain(before).take(count) {
-        record(request.qtype, ttl, *address, out);
-    }
+    let addresses = after.iter().chain(before).copied();
+    write_records(request.qtype, ttl, count, addresses, out);
     end(opt, out);
     Some(Given::Data)
 }
@@ -460,7 +475,7 @@ fn records<const N: usize>(
     let count = all.min(room / (RECORD + N));
     let truncated = if count < all { flag::TC } else { 0 };
     begin(request, flag::AA | truncated, counts(count, opt)?, out);
-    addresses.take(count).for_each(|address| record(request.qtype, ttl, address, out));
+    write_records(request.qtype, ttl, count, addresses, out);
     end(opt, out);
     Some(Given::Data)
 }

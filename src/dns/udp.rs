@@ -17,10 +17,13 @@ use super::asked::{Family, V4, V6};
 use super::desk::{Desk, Read, Verdict};
 use super::memo::Keys;
 use super::respond::Carrier;
-use super::waiting::{Job, Send, Waiting};
+use super::waiting::{Job, Send};
 
 /// Datagrams that are read at a time.
 const BATCH: usize = 32;
+/// Requests that are read before the first of them is answered: so many waits for memory overlap,
+/// and what is read stays in a processor's first cache.
+const TOGETHER: usize = 8;
 /// Octets of the longest request that is read; a longer one is cut, and malformed then. A question
 /// takes 300 at most, and options of any use less than the rest.
 const MAX_REQUEST: usize = 4096;
@@ -49,21 +52,21 @@ pub(super) fn serve(
 }
 
 struct Server<F: Family> {
+    buffers: Box<[[u8; STRIDE]]>,
+    received: MultiHeaders<F::Address>,
+    replies: Replies<F>,
+}
+
+/// The replies to one batch, and what they come from.
+struct Replies<F: Family> {
     socket: Arc<UdpSocket>,
     own: SocketAddr,
     desk: Desk,
     /// Where replies go that wait for other servers. When it is full they are dropped: the client
     /// asks again.
     jobs: mpsc::Sender<Job>,
-    buffers: Box<[[u8; STRIDE]]>,
-    /// Room for the keys of a batch.
+    /// Room for the keys of the requests that are read together.
     keys: Keys,
-    received: MultiHeaders<F::Address>,
-    replies: Replies<F>,
-}
-
-/// The replies to one batch.
-struct Replies<F: Family> {
     octets: [Vec<u8>; BATCH],
     clients: [Option<F::Address>; BATCH],
     asked: [Option<F::Asked>; BATCH],
@@ -85,14 +88,14 @@ impl<F: Family> Server<F> {
         }
         let headers = || MultiHeaders::preallocate(BATCH, everywhere.then(F::space));
         Ok(Self {
-            socket,
-            own,
-            desk,
-            jobs,
             buffers: vec![[0; STRIDE]; BATCH].into(),
-            keys: Keys::default(),
             received: headers(),
             replies: Replies {
+                socket,
+                own,
+                desk,
+                jobs,
+                keys: Keys::default(),
                 octets: array::from_fn(|_| Vec::new()),
                 clients: [None; BATCH],
                 asked: [None; BATCH],
@@ -112,7 +115,7 @@ impl<F: Family> Server<F> {
                 // Without an error, or when nothing came for a while, it goes on.
                 Ok(()) | Err(Errno::EAGAIN | Errno::EINTR) => {}
                 Err(error) => {
-                    tracing::warn!(socket = %self.own, %error, "cannot receive");
+                    tracing::warn!(socket = %self.replies.own, %error, "cannot receive");
                     thread::sleep(ERROR_PAUSE);
                 }
             }
@@ -127,57 +130,63 @@ impl<F: Family> Server<F> {
         });
         let flags = MsgFlags::MSG_WAITFORONE;
         let flags = if stopping { flags | MsgFlags::MSG_DONTWAIT } else { flags };
-        let fd = self.socket.as_raw_fd();
-        let received = recvmmsg(fd, &mut self.received, slices.iter_mut(), flags, None)?;
-        self.keys.clear();
-        let mut requests = SmallVec::<[(Read, Way<F>); BATCH]>::new();
-        for message in received {
-            let request = request(&message, self.own, &mut self.desk, &mut self.keys);
-            requests.extend(request);
-        }
-        if requests.len() > 1 {
-            self.desk.fetch(requests.iter().map(|(read, _)| read));
-        }
-        for (read, way) in requests {
-            if let Some((way, waiting)) =
-                self.replies.answer(&read, way, &self.keys, &mut self.desk)
-            {
-                let socket = self.socket.clone();
-                let send: Send = Box::new(move |reply| way.send(&socket, reply));
-                let _ = self.jobs.try_send(Job { waiting, send });
-            }
-        }
-        self.replies.send(&self.socket);
-        self.desk.count();
+        let fd = self.replies.socket.as_raw_fd();
+        let mut received = recvmmsg(fd, &mut self.received, slices.iter_mut(), flags, None)?;
+        while self.replies.add(received.by_ref().take(TOGETHER)) {}
+        self.replies.send();
         Ok(())
     }
 }
 
 impl<F: Family> Replies<F> {
-    /// Adds the reply to a request, if there is one. If it waits, it is given back.
-    fn answer(
+    /// Adds the replies to the requests in some datagrams. Whether there were any.
+    fn add<'m, 'a: 'm>(
         &mut self,
-        read: &Read,
-        way: Way<F>,
-        keys: &Keys,
-        desk: &mut Desk,
-    ) -> Option<(Way<F>, Box<Waiting>)> {
+        messages: impl Iterator<Item = RecvMsg<'m, 'a, F::Address>>,
+    ) -> bool {
+        let mut some = false;
+        self.keys.clear();
+        let mut requests = SmallVec::<[(Read, Way<F>); TOGETHER]>::new();
+        for message in messages {
+            some = true;
+            if let Some(way) = way(&message, self.own)
+                && let Some(octets) = message.iovs().next()
+                && let client = F::client(way.client).ip()
+                && let Some(read) = self.desk.read(octets, client, &mut self.keys)
+            {
+                requests.push((read, way));
+            }
+        }
+        if requests.len() > 1 {
+            self.desk.fetch(requests.iter().map(|(read, _)| read));
+        }
+        for (read, way) in &requests {
+            self.answer(read, way);
+        }
+        some
+    }
+
+    /// Adds the reply to a request, if there is one. If it waits, it is sent when it is there.
+    fn answer(&mut self, read: &Read, way: &Way<F>) {
         let at = self.length;
-        match desk.reply(read, keys, Carrier::Udp, &mut self.octets[at]) {
+        match self.desk.reply(read, &self.keys, Carrier::Udp, &mut self.octets[at]) {
             Verdict::Reply => {
                 (self.clients[at], self.asked[at]) = (Some(way.client), way.asked);
                 self.length += 1;
-                None
             }
-            Verdict::Silence => None,
-            Verdict::Later(waiting) => Some((way, waiting)),
+            Verdict::Silence => {}
+            Verdict::Later(waiting) => {
+                let (way, socket) = (Way { ..*way }, self.socket.clone());
+                let send: Send = Box::new(move |reply| way.send(&socket, reply));
+                let _ = self.jobs.try_send(Job { waiting, send });
+            }
         }
     }
 
     /// Sends the replies, in as few calls as there are addresses that were asked in a row. A reply
     /// that cannot be sent is lost, as a datagram may be.
-    fn send(&mut self, socket: &UdpSocket) {
-        let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_NOSIGNAL);
+    fn send(&mut self) {
+        let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_NOSIGNAL);
         let slices: [[IoSlice; 1]; BATCH] = array::from_fn(|at| [IoSlice::new(&self.octets[at])]);
         let mut at = 0;
         while at < self.length {
@@ -205,23 +214,19 @@ impl<F: Family> Replies<F> {
             };
         }
         self.length = 0;
+        self.desk.count();
     }
 }
 
-/// The request in a datagram, and the way back, unless nobody is to be answered.
-fn request<'a, F: Family>(
-    message: &RecvMsg<'_, 'a, F::Address>,
-    own: SocketAddr,
-    desk: &mut Desk,
-    keys: &mut Keys,
-) -> Option<(Read<'a>, Way<F>)> {
-    let (address, octets) = (message.address?, message.iovs().next()?);
+/// The way back to where a datagram came from, unless nobody is to be answered there.
+fn way<F: Family>(message: &RecvMsg<F::Address>, own: SocketAddr) -> Option<Way<F>> {
+    let address = message.address?;
     let asked = message.cmsgs().ok().and_then(|mut all| all.find_map(|one| F::read(&one)));
     let client = F::client(address);
     if is_nobody(client) || is_ourselves(client, own, asked.as_ref().map(F::address)) {
         return None;
     }
-    Some((desk.read(octets, client.ip(), keys)?, Way { client: address, asked }))
+    Some(Way { client: address, asked })
 }
 
 /// The way back of one reply.
