@@ -274,6 +274,41 @@ fn answers_from_memory_are_those_of_a_look_up() {
     eprintln!("{from_memory} of {asked_in_all} answers were given from memory");
 }
 
+#[test]
+fn of_a_few_more_answers_than_are_kept_most_are_given_from_memory() {
+    let mut world = World::new(Desk::new);
+    world.play("docker network create --subnet 10.20.0.0/16 many");
+    let clients: Vec<IpAddr> = (2..=251).map(|last| IpAddr::from([10, 20, 0, last])).collect();
+    for (n, address) in clients.iter().enumerate() {
+        world.play(&format!("docker run -d --name c{n} --network many --ip {address} app"));
+    }
+    // 30,000, each of which is another one's: what a client sees is its own.
+    let names: Vec<Vec<u8>> = (0..120).map(|n| query(&format!("c{n}"))).collect();
+    let mut round = || {
+        let before = world.status.answers.from_memory.get();
+        for client in &clients {
+            for name in &names {
+                let mut out = Vec::new();
+                let verdict = world.desk.answer(name, *client, Carrier::Udp, &mut out);
+                assert!(matches!(verdict, Verdict::Reply) && out[7] == 1, "{client}: {out:?}");
+            }
+        }
+        world.desk.count();
+        world.status.answers.from_memory.get() - before
+    };
+    assert_eq!(round(), 0, "nothing was known");
+    round();
+    let from_memory = round();
+    assert!(from_memory > 15_000, "{from_memory} of 30,000");
+}
+
+/// The question for the A records of a name of one label.
+fn query(name: &str) -> Vec<u8> {
+    let length = u8::try_from(name.len()).expect("a label");
+    let header = [0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    [&header, &[length][..], name.as_bytes(), &[0, 0, 1, 0, 1]].concat()
+}
+
 fn asked(chance: &mut fastrand::Rng) -> Asked {
     let request = request(chance);
     let clients =

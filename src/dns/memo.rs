@@ -25,10 +25,12 @@ use super::respond::room;
 use crate::directory::{Reader, Stamp};
 use crate::model::{Asker, Draw, Name, Order, Selection, Turn};
 
-/// Answers kept by one thread, of about 300 octets each. When it is full it starts anew: the
-/// questions that are asked often come back at once.
-const ANSWERS: usize = 16_384;
-/// Clients known to one thread, likewise.
+/// Answers kept by one thread, of about 300 octets each: three quarters of a table of 32,768
+/// places. Beyond that each new one takes the place of any other, so that of a few more than fit
+/// most are still found, in whatever order they are asked.
+const ANSWERS: usize = 24_576;
+/// Clients known to one thread. When it is full it starts anew: those that ask often come back at
+/// once.
 const CLIENTS: usize = 4_096;
 /// Octets of an answer that is kept as it is, and of the addresses of one.
 const MAX_REPEATED: usize = 512;
@@ -323,13 +325,13 @@ impl Memo {
                 }
             }
         };
-        if self.answers.len() >= ANSWERS {
-            self.answers.clear();
-        }
         let Ok(length) = u16::try_from(key.len()) else { return };
         let seen = Cell::new(seldom.stamp.generation());
         let known = Known { octets, key: length, seen, given, seldom: Box::new(seldom) };
         let rehash = |known: &Known| self.hasher.hash_one(known.key());
+        if self.answers.len() >= ANSWERS {
+            forget_one(&mut self.answers);
+        }
         match self.answers.entry(wanted.hash, |known| known.key() == key, rehash) {
             Entry::Occupied(mut before) => *before.get_mut() = known,
             Entry::Vacant(place) => drop(place.insert(known)),
@@ -355,6 +357,18 @@ impl Known {
 
     fn given(&self) -> &[u8] {
         &self.octets[usize::from(self.key)..]
+    }
+}
+
+/// Takes any one out.
+fn forget_one(answers: &mut HashTable<Known>) {
+    let (any, places) = (fastrand::usize(..), answers.num_buckets());
+    // Most places are taken: it is one of the first few.
+    for next in 0..places {
+        if let Ok(entry) = answers.get_bucket_entry(any.wrapping_add(next) % places) {
+            entry.remove();
+            return;
+        }
     }
 }
 
