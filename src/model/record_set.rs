@@ -13,20 +13,26 @@ use super::{Member, Name, NetworkId, Order, Overrides, Ring, Rules, Spoke, Turns
 pub struct RecordSet {
     /// The addresses of the A RRset.
     pub v4: Ring<Ipv4Addr>,
-    /// The addresses of the AAAA RRset; they have their own turn, since a client that asks for
-    /// both types would otherwise move each by two. Most sets have never had any.
-    v6: Option<Box<Ring<Ipv6Addr>>>,
     /// The unqualified owner name.
     pub owner: Name,
     /// Where.
     pub place: Arc<Place>,
     /// Every endpoint, by address, fit or not. Empty for an empty non-terminal.
     pub members: Arc<[Member]>,
-    /// What the containers' labels say about selection. Most say nothing.
-    labels: Option<Box<Agreed>>,
+    /// What most sets have not.
+    rest: Option<Box<Rest>>,
 }
 
-/// What the labels of a set's containers say.
+/// What few sets have.
+#[derive(Debug)]
+struct Rest {
+    /// The addresses of the AAAA RRset; they have their own turn, since a client that asks for
+    /// both types would otherwise move each by two. None: it has never had any.
+    v6: Option<Ring<Ipv6Addr>>,
+    said: Agreed,
+}
+
+/// What the labels of a set's containers say about selection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Agreed {
     /// As far as most of them agree.
@@ -80,15 +86,10 @@ impl RecordSet {
         let has_v6 = !v6.is_empty() || previous_v6.is_some();
         let previous_v4 = previous.map(|set| &set.v4);
         let v4 = Ring::following(v4, health, weighted, previous_v4, turns);
-        let v6 = || Box::new(Ring::following(v6, health, weighted, previous_v6, turns));
-        Self {
-            v4,
-            v6: has_v6.then(v6),
-            owner,
-            place,
-            members,
-            labels: (agreed != Agreed::default()).then(|| Box::new(agreed)),
-        }
+        let v6 = has_v6.then(|| Ring::following(v6, health, weighted, previous_v6, turns));
+        let has_rest = v6.is_some() || agreed != Agreed::default();
+        let rest = has_rest.then(|| Box::new(Rest { v6, said: agreed }));
+        Self { v4, owner, place, members, rest }
     }
 
     /// The same members under other rules.
@@ -101,19 +102,19 @@ impl RecordSet {
     /// The addresses of the AAAA RRset, if it has ever had any.
     #[must_use]
     pub fn v6(&self) -> Option<&Ring<Ipv6Addr>> {
-        self.v6.as_deref()
+        self.rest.as_ref()?.v6.as_ref()
     }
 
     /// What the containers' labels say about selection, as far as most of them agree.
     #[must_use]
     pub fn labels(&self) -> Overrides {
-        self.labels.as_ref().map(|agreed| agreed.labels).unwrap_or_default()
+        self.rest.as_ref().map(|rest| rest.said.labels).unwrap_or_default()
     }
 
     /// Whether they do not agree.
     #[must_use]
     pub fn labels_differ(&self) -> bool {
-        self.labels.as_ref().is_some_and(|agreed| agreed.differ)
+        self.rest.as_ref().is_some_and(|rest| rest.said.differ)
     }
 
     /// Whether answers have this member, unless the question's domain says otherwise; health may
@@ -211,7 +212,7 @@ mod tests {
     /// what `bench scale` measures.
     #[test]
     fn what_there_is_of_each_endpoint_is_small() {
-        assert!(size_of::<RecordSet>() <= 80);
+        assert!(size_of::<RecordSet>() <= 72);
         assert!(size_of::<Member>() <= 32);
         assert!(size_of::<Client>() <= 32);
         assert!(size_of::<Container>() <= 176);

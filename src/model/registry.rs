@@ -1,5 +1,6 @@
 //! `Registry`: the fold of all changes; each change gives only what is different now.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,6 +17,9 @@ pub struct Registry {
     /// Shared with the memberships that follow from them.
     containers: HashMap<ContainerId, Arc<Container>>,
     names: Names,
+    /// How many members' names end in this one: while there are any it is an empty non-terminal
+    /// (RFC 8020), and cannot be NXDOMAIN.
+    below: HashMap<Key, usize>,
     /// Which containers have an address of their own.
     clients: HashMap<IpAddr, Few<ContainerId>>,
     /// Containers that are reached through this one.
@@ -36,18 +40,10 @@ type Key = (NetworkId, Name);
 /// names on a network share that.
 type Memberships = Vec<(Key, Arc<[Member]>)>;
 
-/// The sets of all names, by network: each would otherwise have the network's id in its key.
+/// The members of all names, by network: each would otherwise have the network's id in its key.
+/// They are in the order of their addresses, and shared with the directory.
 #[derive(Debug, Default)]
-struct Names(HashMap<NetworkId, HashMap<Name, Entry>>);
-
-#[derive(Debug, Default)]
-struct Entry {
-    /// By address; shared with the directory.
-    members: Arc<[Member]>,
-    /// How many members' names end in this one: while there are any it is an empty non-terminal
-    /// (RFC 8020), and cannot be NXDOMAIN.
-    below: usize,
-}
+struct Names(HashMap<NetworkId, HashMap<Name, Arc<[Member]>>>);
 
 /// By whose endpoint a container is reached.
 #[derive(Clone, Copy)]
@@ -304,23 +300,23 @@ impl Registry {
 
     fn join(&mut self, key: &Key, alone: &Arc<[Member]>, touched: &mut Touched) {
         let Some(member) = alone.first() else { return };
-        let entry = self.names.entry(key);
+        let all = self.names.entry(key);
         let id = &member.container.id;
-        let known = entry.members.iter().find(|known| known.container.id == *id);
+        let known = all.iter().find(|known| known.container.id == *id);
         if known == Some(member) {
             return;
         }
         let joins = known.is_none();
-        let others = entry.members.iter().filter(|other| other.container.id != *id);
+        let others = all.iter().filter(|other| other.container.id != *id);
         let mut members: Vec<&Member> = others.chain([member]).collect();
         members.sort_by_key(|member| member.place());
-        entry.members = match &members[..] {
+        *all = match &members[..] {
             [_] => alone.clone(),
             several => several.iter().copied().cloned().collect(),
         };
         if joins {
             for branch in branches(key) {
-                self.names.entry(&branch).below += 1;
+                *self.below.entry(branch.clone()).or_default() += 1;
                 touched.names.insert(branch);
             }
         }
@@ -328,16 +324,19 @@ impl Registry {
     }
 
     fn leave(&mut self, key: &Key, id: &ContainerId, touched: &mut Touched) {
-        let Some(entry) = self.names.get_mut(key) else { return };
-        let others = entry.members.iter().filter(|member| member.container.id != *id);
+        let Some(all) = self.names.get_mut(key) else { return };
+        let others = all.iter().filter(|member| member.container.id != *id);
         let others: Arc<[Member]> = others.cloned().collect();
-        if others.len() == entry.members.len() {
+        if others.len() == all.len() {
             return;
         }
-        entry.members = others;
+        *all = others;
         for branch in branches(key) {
-            if let Some(entry) = self.names.get_mut(&branch) {
-                entry.below = entry.below.saturating_sub(1);
+            if let Entry::Occupied(mut below) = self.below.entry(branch.clone()) {
+                *below.get_mut() -= 1;
+                if *below.get() == 0 {
+                    below.remove();
+                }
             }
             touched.names.insert(branch);
         }
@@ -346,13 +345,14 @@ impl Registry {
 
     fn publish(&mut self, touched: Touched, updates: &mut Vec<Update>) {
         for key in touched.names {
-            let members = match self.names.get(&key) {
-                Some(entry) if entry.members.is_empty() && entry.below == 0 => {
-                    self.names.remove(&key);
-                    None
-                }
-                entry => entry.map(|entry| entry.members.clone()),
-            };
+            let mut members = self.names.get(&key).cloned();
+            if members.as_ref().is_some_and(|members| members.is_empty()) {
+                self.names.remove(&key);
+                members = None;
+            }
+            if members.is_none() && self.below.contains_key(&key) {
+                members = Some(Arc::default());
+            }
             let (network, owner) = key;
             updates.push(Update::Name { network, owner, members });
         }
@@ -423,15 +423,15 @@ fn has(memberships: &Memberships, key: &Key) -> bool {
 }
 
 impl Names {
-    fn get(&self, (network, name): &Key) -> Option<&Entry> {
+    fn get(&self, (network, name): &Key) -> Option<&Arc<[Member]>> {
         self.0.get(network)?.get(name)
     }
 
-    fn get_mut(&mut self, (network, name): &Key) -> Option<&mut Entry> {
+    fn get_mut(&mut self, (network, name): &Key) -> Option<&mut Arc<[Member]>> {
         self.0.get_mut(network)?.get_mut(name)
     }
 
-    fn entry(&mut self, (network, name): &Key) -> &mut Entry {
+    fn entry(&mut self, (network, name): &Key) -> &mut Arc<[Member]> {
         self.0.entry(network.clone()).or_default().entry(name.clone()).or_default()
     }
 
