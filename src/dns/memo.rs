@@ -25,7 +25,7 @@ use super::respond::room;
 use crate::directory::{Reader, Stamp};
 use crate::model::{Asker, Draw, Name, Order, Selection, Turn};
 
-/// Answers kept by one thread, of about 300 octets each: three quarters of a table of 32,768
+/// Answers kept by one thread, of about 220 octets each: three quarters of a table of 32,768
 /// places. Beyond that each new one takes the place of any other, so that of a few more than fit
 /// most are still found, in whatever order they are asked.
 const ANSWERS: usize = 24_576;
@@ -113,24 +113,27 @@ struct Known {
     /// The generation of the directory in which the stamp was last seen to be current.
     seen: Cell<usize>,
     given: How,
-    seldom: Box<Seldom>,
-}
-
-/// What is looked at when something has changed, or where there is no room for all.
-struct Seldom {
-    /// What the answer depended on.
-    stamp: Stamp,
-    draw: Option<(Draw, Asker)>,
+    /// What it depended on. It is looked at when something has changed.
+    stamp: Box<Stamp>,
 }
 
 enum How {
     /// The kept addresses, which are all of a set in the ring's order, from the one whose turn it
-    /// is once around, so many at most. Where there is no room for all, as the draw says.
+    /// is once around, so many at most.
     Turn { most: u16, ttl: u32, turn: Option<Turn> },
-    /// As the draw says.
-    Draw,
+    /// As the draw says: where a turn is not all that decides, or there was no room for all.
+    Draw(Box<(Draw, Asker)>),
     /// The second word of the header, the counts, and the kept octets.
     Octets { aa_and_code: u16, counts: [u16; 3] },
+}
+
+/// A reply that is being written.
+struct Writing<'a> {
+    request: &'a Request<'a>,
+    opt: Opt,
+    /// Octets that its records may take.
+    room: usize,
+    out: &'a mut Vec<u8>,
 }
 
 impl Memo {
@@ -237,45 +240,42 @@ impl Memo {
         // Read first, as above.
         let generation = self.directory.generation();
         if known.seen.get() != generation {
-            if !self.directory.is_current(&known.seldom.stamp) {
+            if !self.directory.is_current(&known.stamp) {
                 return None;
             }
             known.seen.set(generation);
         }
         let room = room(limit, request);
+        let mut reply = Writing { request, opt, room, out };
         match &known.given {
+            How::Turn { most, ttl, turn } if request.qtype == TYPE_A => {
+                reply.around::<4>(known.given(), turn.as_ref(), *most, *ttl)
+            }
             How::Turn { most, ttl, turn } => {
-                let (given, taken) = (known.given(), || turn.as_ref().map_or(0, Turn::take));
-                let (v4, v6) = (given.as_chunks().0, given.as_chunks().0);
-                if request.qtype == TYPE_A && fits::<4>(v4, room) {
-                    return around(request, taken(), v4, *most, *ttl, opt, out);
-                }
-                if request.qtype != TYPE_A && fits::<16>(v6, room) {
-                    return around(request, taken(), v6, *most, *ttl, opt, out);
+                reply.around::<16>(known.given(), turn.as_ref(), *most, *ttl)
+            }
+            How::Draw(draw) => {
+                let (draw, asker) = &**draw;
+                let shuffled = draw.selection.order == Order::Shuffle;
+                let chance = if shuffled { fastrand::u64(..) } else { 0 };
+                let (asker, ttl) = (Asker { address, chance, room, ..*asker }, draw.selection.ttl);
+                if request.qtype == TYPE_A {
+                    draw.v4(&asker, &mut self.v4);
+                    reply.drawn(self.v4.iter().map(Ipv4Addr::octets), ttl)
+                } else {
+                    draw.v6(&asker, &mut self.v6);
+                    reply.drawn(self.v6.iter().map(Ipv6Addr::octets), ttl)
                 }
             }
-            How::Draw => {}
             How::Octets { aa_and_code, counts } => {
                 // Compressed names in it mean the question's labels, whose case is the client's.
                 if !key.starts_with(request.question) {
                     return None;
                 }
-                begin(request, *aa_and_code, *counts, out);
-                out.extend_from_slice(known.given());
-                return Some(if counts[0] == 0 { Given::NoData } else { Given::Data });
+                reply.begin(*aa_and_code, *counts);
+                reply.out.extend_from_slice(known.given());
+                Some(if counts[0] == 0 { Given::NoData } else { Given::Data })
             }
-        }
-        let (draw, asker) = known.seldom.draw.as_ref()?;
-        let chance = if draw.selection.order == Order::Shuffle { fastrand::u64(..) } else { 0 };
-        let asker = Asker { address, chance, room, ..*asker };
-        if request.qtype == TYPE_A {
-            draw.v4(&asker, &mut self.v4);
-            let octets = self.v4.iter().map(Ipv4Addr::octets);
-            records(request, octets, draw.selection.ttl, room, opt, out)
-        } else {
-            draw.v6(&asker, &mut self.v6);
-            let octets = self.v6.iter().map(Ipv6Addr::octets);
-            records(request, octets, draw.selection.ttl, room, opt, out)
         }
     }
 
@@ -304,17 +304,14 @@ impl Memo {
     ) {
         let Some(key) = keys.of(wanted) else { return };
         let mut octets = SmallVec::from_slice(key);
-        let mut seldom = Seldom { stamp, draw: None };
-        if matches!(again, Again::RepeatWhileNothingChanges) {
-            seldom.stamp = seldom.stamp.strict();
-        }
+        let stamp = match again {
+            Again::RepeatWhileNothingChanges => stamp.strict(),
+            _ => stamp,
+        };
         let given = match again {
             Again::LookUp => return,
-            Again::Draw(draw, asker) => {
-                let given = in_order(request, &draw, &mut octets).unwrap_or(How::Draw);
-                seldom.draw = Some((draw, asker));
-                given
-            }
+            Again::Draw(draw, asker) => in_order(request, &draw, asker.room, &mut octets)
+                .unwrap_or_else(|| How::Draw(Box::new((draw, asker)))),
             Again::Repeat | Again::RepeatWhileNothingChanges => {
                 match repeated(request, out).filter(|_| key.starts_with(request.question)) {
                     Some((given, rest)) => {
@@ -326,8 +323,8 @@ impl Memo {
             }
         };
         let Ok(length) = u16::try_from(key.len()) else { return };
-        let seen = Cell::new(seldom.stamp.generation());
-        let known = Known { octets, key: length, seen, given, seldom: Box::new(seldom) };
+        let seen = Cell::new(stamp.generation());
+        let known = Known { octets, key: length, seen, given, stamp: Box::new(stamp) };
         let rehash = |known: &Known| self.hasher.hash_one(known.key());
         if self.answers.len() >= ANSWERS {
             forget_one(&mut self.answers);
@@ -372,6 +369,99 @@ fn forget_one(answers: &mut HashTable<Known>) {
     }
 }
 
+impl Writing<'_> {
+    /// All addresses, from the one whose turn it is once around, or as many as are wanted. None:
+    /// there is no room for all of them, so that more than the turn decides.
+    fn around<const N: usize>(
+        &mut self,
+        addresses: &[u8],
+        turn: Option<&Turn>,
+        most: u16,
+        ttl: u32,
+    ) -> Option<Given> {
+        let all = addresses.as_chunks::<N>().0;
+        if all.is_empty() || !fits::<N>(all.len(), self.room) {
+            return None;
+        }
+        let (before, after) = all.split_at(turn.map_or(0, Turn::take) % all.len());
+        let count = all.len().min(usize::from(most));
+        self.begin(flag::AA, self.counts(count)?);
+        self.records(ttl, count, after.iter().chain(before).copied());
+        self.end();
+        Some(Given::Data)
+    }
+
+    /// Addresses as they were drawn: whole records as far as there is room.
+    fn drawn<const N: usize>(
+        &mut self,
+        addresses: impl ExactSizeIterator<Item = [u8; N]>,
+        ttl: u32,
+    ) -> Option<Given> {
+        let all = addresses.len();
+        if all == 0 {
+            return None;
+        }
+        let count = all.min(self.room / (RECORD + N));
+        let truncated = if count < all { flag::TC } else { 0 };
+        self.begin(flag::AA | truncated, self.counts(count)?);
+        self.records(ttl, count, addresses);
+        self.end();
+        Some(Given::Data)
+    }
+
+    fn begin(&mut self, aa_and_code: u16, counts: [u16; 3]) {
+        let Request { id, flags, question, .. } = *self.request;
+        let copied = flags & (flag::RD | flag::CD);
+        let flags = flag::QR | flag::RA | copied | aa_and_code;
+        let [answers, authorities, additionals] = counts;
+        let words = [id, flags, 1, answers, authorities, additionals];
+        let mut header = [0; HEADER];
+        for (octets, word) in header.chunks_exact_mut(2).zip(words) {
+            octets.copy_from_slice(&word.to_be_bytes());
+        }
+        self.out.clear();
+        self.out.extend_from_slice(&header);
+        self.out.extend_from_slice(question);
+    }
+
+    fn counts(&self, answers: usize) -> Option<[u16; 3]> {
+        // The room is less than 64 kB.
+        Some([u16::try_from(answers).ok()?, 0, u16::from(self.opt != Opt::Absent)])
+    }
+
+    /// The records of so many addresses, whose owner is the question's name.
+    fn records<const N: usize>(
+        &mut self,
+        ttl: u32,
+        count: usize,
+        addresses: impl Iterator<Item = [u8; N]>,
+    ) {
+        // Room for the longer ones.
+        let mut record = [0; RECORD + 16];
+        record[..6].copy_from_slice(&[0xc0, 0x0c, 0, 0, 0, 1]);
+        record[2..4].copy_from_slice(&self.request.qtype.to_be_bytes());
+        record[6..10].copy_from_slice(&ttl.to_be_bytes());
+        // 4 or 16.
+        record[11] = u8::try_from(N).unwrap_or_default();
+        let start = self.out.len();
+        // All at once: room that is asked for by each of them costs more than the records.
+        self.out.resize(start + count * (RECORD + N), 0);
+        let mut places = self.out[start..].chunks_exact_mut(RECORD + N);
+        addresses.take(count).for_each(|address| {
+            record[RECORD..RECORD + N].copy_from_slice(&address);
+            if let Some(place) = places.next() {
+                place.copy_from_slice(&record[..RECORD + N]);
+            }
+        });
+    }
+
+    fn end(&mut self) {
+        if self.opt != Opt::Absent {
+            self.out.extend_from_slice(&plain_opt(self.opt == Opt::WithDo));
+        }
+    }
+}
+
 /// The OPT record of a request that is answered from memory. None: it has options, or a version,
 /// that are to be looked at.
 fn plain(request: &Request) -> Option<Opt> {
@@ -384,62 +474,29 @@ fn plain(request: &Request) -> Option<Opt> {
     }
 }
 
-fn begin(request: &Request, aa_and_code: u16, counts: [u16; 3], out: &mut Vec<u8>) {
-    let copied = request.flags & (flag::RD | flag::CD);
-    let flags = flag::QR | flag::RA | copied | aa_and_code;
-    let [answers, authorities, additionals] = counts;
-    let words = [request.id, flags, 1, answers, authorities, additionals];
-    let mut header = [0; HEADER];
-    for (octets, word) in header.chunks_exact_mut(2).zip(words) {
-        octets.copy_from_slice(&word.to_be_bytes());
-    }
-    out.clear();
-    out.extend_from_slice(&header);
-    out.extend_from_slice(request.question);
-}
-
-/// Writes the records of so many addresses, whose owner is the question's name.
-fn write_records<const N: usize>(
-    qtype: u16,
-    ttl: u32,
-    count: usize,
-    addresses: impl Iterator<Item = [u8; N]>,
-    out: &mut Vec<u8>,
-) {
-    // Room for the longer ones.
-    let mut record = [0; RECORD + 16];
-    record[..6].copy_from_slice(&[0xc0, 0x0c, 0, 0, 0, 1]);
-    record[2..4].copy_from_slice(&qtype.to_be_bytes());
-    record[6..10].copy_from_slice(&ttl.to_be_bytes());
-    // 4 or 16.
-    record[11] = u8::try_from(N).unwrap_or_default();
-    let start = out.len();
-    // All at once: room that is asked for by each of them costs more than the records.
-    out.resize(start + count * (RECORD + N), 0);
-    let mut places = out[start..].chunks_exact_mut(RECORD + N);
-    addresses.take(count).for_each(|address| {
-        record[RECORD..RECORD + N].copy_from_slice(&address);
-        if let Some(place) = places.next() {
-            place.copy_from_slice(&record[..RECORD + N]);
-        }
-    });
-}
-
-/// Keeps the addresses of a draw that takes its turn and nothing else, in the order of the ring.
-fn in_order(request: &Request, draw: &Draw, octets: &mut SmallVec<[u8; NEAR]>) -> Option<How> {
+/// Keeps the addresses of a draw that takes its turn and nothing else, in the order of the ring, if
+/// there is room for their records.
+fn in_order(
+    request: &Request,
+    draw: &Draw,
+    room: usize,
+    octets: &mut SmallVec<[u8; NEAR]>,
+) -> Option<How> {
     let most = draw.plain_turn()?;
     let Selection { health, ttl, .. } = draw.selection;
     let start = octets.len();
-    let turn = if request.qtype == TYPE_A {
-        octets.extend(draw.set.v4.addresses(health).iter().flat_map(Ipv4Addr::octets));
-        draw.set.v4.turn()
+    let (turn, fits) = if request.qtype == TYPE_A {
+        let all = draw.set.v4.addresses(health);
+        octets.extend(all.iter().flat_map(Ipv4Addr::octets));
+        (draw.set.v4.turn(), fits::<4>(all.len(), room))
     } else {
         let ring = draw.set.v6()?;
-        octets.extend(ring.addresses(health).iter().flat_map(Ipv6Addr::octets));
-        ring.turn()
+        let all = ring.addresses(health);
+        octets.extend(all.iter().flat_map(Ipv6Addr::octets));
+        (ring.turn(), fits::<16>(all.len(), room))
     };
     let long = octets.len() - start;
-    if long == 0 || long > MAX_REPEATED {
+    if long == 0 || long > MAX_REPEATED || !fits {
         octets.truncate(start);
         return None;
     }
@@ -449,60 +506,8 @@ fn in_order(request: &Request, draw: &Draw, octets: &mut SmallVec<[u8; NEAR]>) -
 }
 
 /// Whether there is room for the records of so many addresses.
-fn fits<const N: usize>(addresses: &[[u8; N]], room: usize) -> bool {
-    addresses.len() * (RECORD + N) <= room
-}
-
-/// Writes the records of all addresses, from the one whose turn it is once around, or as many as
-/// are wanted.
-fn around<const N: usize>(
-    request: &Request,
-    turn: usize,
-    all: &[[u8; N]],
-    most: u16,
-    ttl: u32,
-    opt: Opt,
-    out: &mut Vec<u8>,
-) -> Option<Given> {
-    let (before, after) = all.split_at(turn.checked_rem(all.len())?);
-    let count = all.len().min(usize::from(most));
-    begin(request, flag::AA, counts(count, opt)?, out);
-    let addresses = after.iter().chain(before).copied();
-    write_records(request.qtype, ttl, count, addresses, out);
-    end(opt, out);
-    Some(Given::Data)
-}
-
-/// Writes an RRset of addresses: whole records as far as there is room, and OPT.
-fn records<const N: usize>(
-    request: &Request,
-    addresses: impl ExactSizeIterator<Item = [u8; N]>,
-    ttl: u32,
-    room: usize,
-    opt: Opt,
-    out: &mut Vec<u8>,
-) -> Option<Given> {
-    let all = addresses.len();
-    if all == 0 {
-        return None;
-    }
-    let count = all.min(room / (RECORD + N));
-    let truncated = if count < all { flag::TC } else { 0 };
-    begin(request, flag::AA | truncated, counts(count, opt)?, out);
-    write_records(request.qtype, ttl, count, addresses, out);
-    end(opt, out);
-    Some(Given::Data)
-}
-
-fn counts(answers: usize, opt: Opt) -> Option<[u16; 3]> {
-    // The room is less than 64 kB.
-    Some([u16::try_from(answers).ok()?, 0, u16::from(opt != Opt::Absent)])
-}
-
-fn end(opt: Opt, out: &mut Vec<u8>) {
-    if opt != Opt::Absent {
-        out.extend_from_slice(&plain_opt(opt == Opt::WithDo));
-    }
+fn fits<const N: usize>(addresses: usize, room: usize) -> bool {
+    addresses * (RECORD + N) <= room
 }
 
 /// A reply that is given again as it is, and everything behind the question.

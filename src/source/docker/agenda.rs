@@ -17,7 +17,7 @@ use crate::model::{Change, ContainerId, NetworkId};
 pub const MAX_IN_FLIGHT: usize = 16;
 
 /// So many looks at one target may follow each other without a pause.
-const AT_ONCE: u32 = 3;
+const AT_ONCE: u8 = 3;
 /// The pause before the next one; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest one.
@@ -61,7 +61,7 @@ struct Entry {
     /// That list's number; 0 for none, which no list has.
     list: u32,
     /// How often in a row it was marked again while it was looked at.
-    streak: u32,
+    streak: u8,
     /// It is in the queue.
     marked: bool,
     /// The directory has it from this engine.
@@ -75,7 +75,7 @@ struct Entry {
 /// A look.
 #[derive(Debug, Default)]
 struct Flight {
-    streak: u32,
+    streak: u8,
     /// It began before the last list: what it saw may be older.
     is_older: bool,
     /// The container died meanwhile: what it saw may be a life that has ended.
