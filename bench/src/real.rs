@@ -40,6 +40,9 @@ const LIMITS: [(usize, Duration); 2] =
     [(50, Duration::from_millis(10)), (99, Duration::from_millis(50))];
 /// How long one thing may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two questions: without it asker and server would take both processors from the engine
+/// and the watcher, and a death be seen 8 ms later for that.
+const PAUSE: Duration = Duration::from_micros(200);
 /// How long an answer may take before it is asked for anew.
 const LOST: Duration = Duration::from_secs(1);
 /// The two networks. Each has a name that one container always has, by this last octet of its
@@ -200,7 +203,7 @@ struct Told {
     at: SystemTime,
 }
 
-/// A thread that asks without pause, and one that reads the engine's events.
+/// A thread that asks all the time, and one that reads the engine's events.
 struct Watch {
     sights: Receiver<Sight>,
     told: Receiver<Told>,
@@ -297,6 +300,7 @@ fn probe(
         if stop.load(Ordering::Relaxed) {
             break;
         }
+        std::thread::sleep(PAUSE);
         let question = &mut questions[which];
         question.query[..2].copy_from_slice(&id.to_be_bytes());
         socket.send(&question.query).context("the server does not listen any more")?;
