@@ -9,6 +9,7 @@ mod mutants;
 mod mutate;
 mod octets;
 mod table_b;
+mod together;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;

@@ -4,7 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fastrand::Rng;
 use hickory_proto::op::{Message, MessageType};
@@ -33,12 +33,7 @@ struct Attack {
 
 impl Attack {
     fn new(server: SocketAddr, seed: u64) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/request");
-        let entries = std::fs::read_dir(folder).expect("a corpus");
-        let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
-        files.sort();
-        let corpus = files.iter().map(|file| std::fs::read(file).expect("a file")).collect();
-        Self { server, corpus, chance: Rng::with_seed(seed), asked: 0, replies: 0 }
+        Self { server, corpus: corpus(), chance: Rng::with_seed(seed), asked: 0, replies: 0 }
     }
 
     fn mutant(&mut self) -> Vec<u8> {
@@ -96,6 +91,24 @@ impl Attack {
     }
 }
 
+/// The requests that the fuzzer begins with.
+pub(crate) fn corpus() -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/request");
+    let entries = std::fs::read_dir(folder).expect("a corpus");
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    files.sort();
+    files.iter().map(|file| std::fs::read(file).expect("a file")).collect()
+}
+
+/// The seed that is wanted, or a new one.
+pub(crate) fn seed() -> u64 {
+    number("NETALIAS_SEED").unwrap_or_else(|| fastrand::u64(..))
+}
+
+fn number(key: &str) -> Option<u64> {
+    std::env::var(key).ok().and_then(|text| text.parse().ok())
+}
+
 /// Whole messages that have come.
 fn drain(stream: &TcpStream) -> usize {
     let mut stream = stream;
@@ -116,9 +129,7 @@ fn drain(stream: &TcpStream) -> usize {
 
 #[test]
 fn mutants_harm_neither_good_questions_nor_memory() {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
-    let number = |key: &str| std::env::var(key).ok().and_then(|text| text.parse::<u64>().ok());
-    let seed = number("NETALIAS_SEED").unwrap_or(u64::try_from(now % (1 << 60)).expect("small"));
+    let seed = seed();
     let many = number("NETALIAS_MUTATIONS").map_or(MUTATIONS, |n| usize::try_from(n).expect("n"));
     eprintln!("NETALIAS_SEED={seed}");
     let server = server("mutants", 60, &[]);
