@@ -116,6 +116,14 @@ impl Seat {
     pub(super) async fn called_off(&self) {
         self.call_off.notified().await;
     }
+
+    /// Waits until somebody else has the seat: not for the end of the server, which lets who sits
+    /// have what was asked for.
+    pub(super) async fn given_away(&self) {
+        while self.seats.table().taken.contains_key(&self.number) {
+            self.call_off.notified().await;
+        }
+    }
 }
 
 impl Drop for Seat {
@@ -130,11 +138,15 @@ mod tests {
     use super::*;
 
     fn called_off(seat: &Seat) -> bool {
+        is_over(seat.called_off())
+    }
+
+    fn is_over(wait: impl Future<Output = ()>) -> bool {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             tokio::select! {
                 biased;
-                () = seat.called_off() => true,
+                () = wait => true,
                 () = std::future::ready(()) => false,
             }
         })
@@ -164,7 +176,9 @@ mod tests {
         assert_eq!(taken.iter().filter(|seat| called_off(seat)).count(), 1);
         assert!(!called_off(&modest) && !called_off(&newcomer));
         assert_eq!(seats.table().taken.len(), SEATS);
+        assert_eq!(taken.iter().filter(|seat| is_over(seat.given_away())).count(), 1);
         seats.close();
+        assert!(called_off(&newcomer) && !is_over(newcomer.given_away()));
         assert!(seats.take(client(0)).is_none());
         drop((modest, taken, newcomer));
         assert!(seats.table().taken.is_empty());

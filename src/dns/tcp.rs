@@ -75,28 +75,37 @@ async fn converse(stream: TcpStream, client: SocketAddr, seat: Seat, service: Se
     let write = write_replies(writer, waiting);
     let read = async {
         // Dropped with the sender, so that the writer ends behind the last reply.
-        let replies = replies;
+        let (replies, mut waiting) = (replies, JoinSet::new());
         tokio::select! {
-            ended = read_queries(reader, client.ip(), &seat, service, &replies) => ended,
-            () = seat.called_off() => Ok(()),
+            ended = read_queries(reader, client.ip(), &seat, service, &replies, &mut waiting) => {
+                ended?;
+            }
+            () = seat.called_off() => {}
         }
+        tokio::select! {
+            () = async { while waiting.join_next().await.is_some() {} } => {}
+            () = seat.given_away() => {}
+        }
+        Ok(())
     };
     if let Err(error) = tokio::try_join!(read, write) {
         tracing::debug!(%client, %error, "the connection ended");
     }
 }
 
-/// Reads queries and answers them, until the client has no more, or none for too long.
+/// Reads queries and answers them, until the client has no more, or none for too long. Those whose
+/// replies wait for other servers are left in `waiting`.
 async fn read_queries(
     reader: OwnedReadHalf,
     client: IpAddr,
     seat: &Seat,
     service: Service,
     replies: &mpsc::Sender<Vec<u8>>,
+    waiting: &mut JoinSet<()>,
 ) -> io::Result<()> {
     let mut reader = BufReader::new(reader);
     let mut desk = Desk::forgetful(service.clone());
-    let (mut query, mut waiting) = (Vec::new(), JoinSet::new());
+    let mut query = Vec::new();
     while let Some(()) = next_query(&mut reader, &mut query).await? {
         let mut reply = Vec::new();
         match desk.answer(&query, client, Carrier::Tcp, &mut reply) {
@@ -121,7 +130,6 @@ async fn read_queries(
         while waiting.try_join_next().is_some() {}
         seat.touch();
     }
-    while waiting.join_next().await.is_some() {}
     Ok(())
 }
 

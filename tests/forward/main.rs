@@ -7,3 +7,4 @@ mod ours;
 mod rows;
 mod secure;
 mod setup;
+mod stop;

@@ -2,9 +2,10 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
+use crate::own_engine::signal;
 use crate::wait::until;
 
 /// A running `netalias serve` or `netalias demo`; dropping it ends it.
@@ -49,6 +50,20 @@ impl Process {
     /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Tells it to stop, as `docker stop` does.
+    pub fn terminate(&self) {
+        signal("TERM", self.id());
+    }
+
+    /// Waits until it ends, and says how.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn ended(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        until("it ends", || child.try_wait().expect("a child of ours")).0
     }
 
     /// Writes a line to its standard input.
