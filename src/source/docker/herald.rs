@@ -100,6 +100,18 @@ impl Herald {
         }
     }
 
+    /// What is in doubt still is, now for this reason; one line in the log was enough.
+    pub(super) fn still(&mut self, why: &str) {
+        let now = Instant::now();
+        self.status.enter(self.state, why, now.into_std(), now.into_std());
+    }
+
+    /// Nobody waits any longer for what cannot be looked at.
+    pub(super) fn going_on_without(&self, containers: usize) {
+        let url = &self.status.url;
+        tracing::warn!(engine = %url, containers, "answering without what cannot be inspected");
+    }
+
     /// The session has ended.
     pub(super) fn disconnected(&mut self, error: &EngineError, right: Instant) {
         let (reason, url) = (error.to_string(), &self.status.url);

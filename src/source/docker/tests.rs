@@ -12,7 +12,7 @@ use super::Agenda;
 use super::backoff::CAP;
 use super::follow_by;
 use super::transport::Transport;
-use super::watcher::Watcher;
+use super::watcher::{LAGGARDS, Watcher};
 use crate::directory::{self, Reader};
 use crate::model::Policy;
 use crate::status::{EngineStatus, State, Status};
@@ -28,8 +28,9 @@ const ENGINES_CLOCK: &str = "Sun, 09 Sep 2001 01:46:40 GMT";
 /// Which paths are not answered.
 type Silent = fn(&str) -> bool;
 
-/// An engine with one running container, that is one address.
+/// An engine with one running container, that is one address, or with three.
 struct Stub {
+    list: watch::Sender<&'static str>,
     silent: watch::Sender<Silent>,
     failing: watch::Sender<Silent>,
     /// The pause after each octet of a list.
@@ -41,6 +42,7 @@ struct Stub {
 impl Stub {
     fn start() -> (Arc<Self>, mpsc::Sender<DuplexStream>) {
         let stub = Arc::new(Self {
+            list: watch::Sender::new(r#"[{"Id": "c1"}]"#),
             silent: watch::Sender::new(|_| false),
             failing: watch::Sender::new(|_| false),
             pace: watch::Sender::new(Duration::ZERO),
@@ -77,8 +79,8 @@ impl Stub {
             "/_ping" => "OK",
             "/version" => r#"{"ApiVersion": "1.41"}"#,
             "/networks" => "[]",
-            "/containers/json" => r#"[{"Id": "c1"}]"#,
-            "/containers/c1/json" => {
+            "/containers/json" => *self.list.borrow(),
+            "/containers/c1/json" | "/containers/c2/json" | "/containers/c3/json" => {
                 r#"{"Name": "/web", "State": {"Running": true}, "HostConfig": {"NetworkMode":
                     "host"}, "Config": {"Env": ["PASSWORD=secret"]}}"#
             }
@@ -245,6 +247,57 @@ async fn a_container_that_cannot_be_looked_at_leaves_the_engine_suspect() {
     until(&status, State::Suspect, Duration::from_secs(70)).await;
     stub.failing.send_replace(|_| false);
     until(&status, State::Live, RECOVERY).await;
+}
+
+const THREE: &str = r#"[{"Id": "c1"}, {"Id": "c2"}, {"Id": "c3"}]"#;
+
+#[tokio::test(start_paused = true)]
+async fn one_container_of_many_that_cannot_be_looked_at_holds_up_nobody_for_long() {
+    let faults: [fn(&Stub, Silent); 2] = [
+        |stub, which| {
+            stub.failing.send_replace(which);
+        },
+        |stub, which| {
+            stub.silent.send_replace(which);
+        },
+    ];
+    for fault in faults {
+        let (stub, status, reader) = follow_stub();
+        stub.list.send_replace(THREE);
+        fault(&stub, |path| path == "/containers/c2/json");
+        sleep(LAGGARDS * 9 / 10).await;
+        assert!(!reader.is_complete(), "its name must not be denied at once");
+        sleep(LAGGARDS / 5).await;
+        assert!(reader.is_complete(), "{:?}", status.link());
+        assert!(!status.link().is_ready(Instant::now().into_std()));
+        fault(&stub, |_| false);
+        until(&status, State::Live, RECOVERY).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_most_cannot_be_looked_at_nothing_is_denied() {
+    let (stub, status, reader) = follow_stub();
+    stub.list.send_replace(THREE);
+    stub.failing.send_replace(|path| matches!(path, "/containers/c1/json" | "/containers/c2/json"));
+    sleep(DAY / 24).await;
+    assert!(!reader.is_complete());
+    let why = status.link().why;
+    assert!(why.ends_with("(one of 2 that cannot be looked at)"), "{why}");
+}
+
+/// It was live for a second of each minute, when a list had come and the look had not failed yet.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_looked_at_is_not_forgotten_with_the_next_list() {
+    let (stub, status, _) = follow_stub();
+    stub.list.send_replace(THREE);
+    until(&status, State::Live, RECOVERY).await;
+    stub.failing.send_replace(|path| path == "/containers/c2/json");
+    until(&status, State::Suspect, Duration::from_secs(70)).await;
+    for _ in 0..10 * 600 {
+        sleep(Duration::from_millis(100)).await;
+        assert_eq!(status.link().state, State::Suspect);
+    }
 }
 
 /// As behind a socket proxy, all day long.

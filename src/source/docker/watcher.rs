@@ -35,6 +35,10 @@ const DYING: Duration = Duration::from_millis(2);
 /// So many deaths wait for that at once; of more an inspect has to say it.
 const MAX_DYING: usize = 65_536;
 
+/// What cannot be looked at holds the first complete list up for so long, if most can be: a single
+/// container whose lock the engine does not give must not leave all unknown names unanswered.
+pub(super) const LAGGARDS: Duration = Duration::from_secs(30);
+
 /// What outlives a session.
 pub(super) struct Watcher {
     publisher: Publisher,
@@ -47,6 +51,8 @@ pub(super) struct Watcher {
     /// What died: until when an inspect may say so, and when it was.
     dying: VecDeque<(Instant, ContainerId, i128)>,
     last_event: Instant,
+    /// When the session began.
+    began: Instant,
     /// When the list was asked for that what is awaited comes from.
     listed: Instant,
     /// When what is known was last seen to be what the engine has.
@@ -55,6 +61,8 @@ pub(super) struct Watcher {
     unsure: bool,
     /// What could not be looked at; it is tried again with each list.
     unseen: HashSet<Target>,
+    /// How many containers the last list had.
+    containers: usize,
     /// Whether the first complete list has been reported.
     complete: bool,
 }
@@ -72,10 +80,12 @@ impl Watcher {
             pulse: Pulse::new(now),
             dying: VecDeque::new(),
             last_event: now,
+            began: now,
             listed: now,
             right: now,
             unsure: true,
             unseen: HashSet::new(),
+            containers: 0,
             complete: false,
         }
     }
@@ -150,6 +160,7 @@ impl Watcher {
         self.agenda.forget_flights();
         self.drift = Drift::default();
         self.dying.clear();
+        self.unseen.clear();
         self.unsure = true;
         tokio::select! {
             biased;
@@ -158,8 +169,8 @@ impl Watcher {
             () = tokio::time::sleep(OPENING) => {}
         }
         self.herald.listing(engine.api_version());
-        self.last_event = Instant::now();
-        self.pulse = Pulse::new(Instant::now());
+        let now = Instant::now();
+        (self.last_event, self.began, self.pulse) = (now, now, Pulse::new(now));
         Ok(())
     }
 
@@ -189,6 +200,7 @@ impl Watcher {
     /// A second has passed: says so if the engine is too silent, or its event stream.
     fn beat(&mut self) -> Result<(), EngineError> {
         let now = Instant::now();
+        self.go_on_without_laggards(now);
         match self.pulse.beat(now) {
             Some(Doubt::Gap(stood)) => {
                 self.doubt(&format!("this process stood still for {} s", stood.as_secs()));
@@ -228,18 +240,17 @@ impl Watcher {
 
     fn compare_or_resync(&mut self, list: &Listing) {
         let Some((purpose, asked)) = self.pulse.listed(Instant::now()) else { return };
+        self.unseen.iter().for_each(|target| self.agenda.mark(target));
         if purpose == Purpose::Compare {
             let marked = self.agenda.compare(list);
             if marked.is_empty() && self.unseen.is_empty() {
                 self.right = asked;
             }
             self.drift.listed(marked);
-            self.unseen.iter().for_each(|target| self.agenda.mark(target));
             return;
         }
         self.status.resyncs.increment();
-        self.listed = asked;
-        self.unseen.clear();
+        (self.listed, self.containers) = (asked, list.containers.iter().count());
         self.agenda.list(list);
         if self.herald.is_live() {
             self.drift.listed(self.agenda.awaited());
@@ -259,7 +270,13 @@ impl Watcher {
             Err(error) => {
                 tracing::debug!(%target, %error, "left as it was for a while");
                 self.unseen.insert(target.clone());
-                self.herald.doubt(&error.to_string(), self.right);
+                let error = error.to_string();
+                match self.unseen.len() {
+                    1 => self.herald.doubt(&error, self.right),
+                    all => self
+                        .herald
+                        .still(&format!("{error} (one of {all} that cannot be looked at)")),
+                }
             }
         }
         if self.agenda.settle(target) {
@@ -316,6 +333,22 @@ impl Watcher {
             return;
         }
         self.herald.live();
+        self.complete();
+    }
+
+    /// Ends the wait for the first complete list if it has been long, and only a few containers are
+    /// not seen: where most are not, it is a fault of all, such as a proxy that refuses inspects.
+    fn go_on_without_laggards(&mut self, now: Instant) {
+        let unseen = self.unseen.iter().filter(|t| matches!(t, Target::Container(_))).count();
+        let is_time = !self.unsure && now.duration_since(self.began) >= LAGGARDS;
+        if is_time && !self.complete && unseen * 2 < self.containers {
+            self.herald.going_on_without(unseen);
+            self.complete();
+        }
+    }
+
+    /// From now on a name that is not known does not exist.
+    fn complete(&mut self) {
         if !self.complete {
             self.complete = true;
             self.publisher.source_is_complete();
