@@ -1,5 +1,7 @@
 //! Servers that are asked over TLS and HTTPS.
 
+use std::time::{Duration, Instant};
+
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 use netalias_testkit::FakeSecure;
@@ -46,6 +48,27 @@ fn over_https_questions_share_a_connection() {
     }
     assert_eq!(upstream.connections(), 1);
     assert_eq!(upstream.paths(), ["/ask"; 3]);
+}
+
+/// A question over HTTPS is two pieces, and the second one waited until the first was acknowledged,
+/// which servers put off for 40 ms.
+#[test]
+fn no_question_waits_for_an_acknowledgement() {
+    let upstream = FakeSecure::start(0);
+    for url in [
+        format!("tls://{}#dns.example", upstream.address),
+        format!("https://{}/ask#dns.example", upstream.address),
+    ] {
+        let setup = to(&url, &upstream.certificate);
+        let took = (0..11).map(|n| {
+            let asked = Instant::now();
+            assert_eq!(setup.a(&format!("n{n}.example.")), good("192.0.2.1"));
+            asked.elapsed()
+        });
+        let mut took: Vec<Duration> = took.collect();
+        took.sort_unstable();
+        assert!(took[5] < Duration::from_millis(30), "{url}: {took:?}");
+    }
 }
 
 #[test]

@@ -130,6 +130,8 @@ async fn connect(connector: &TlsConnector, server: &Upstream) -> Result<Stream, 
         _ => ServerName::from(server.address.ip()),
     };
     let stream = TcpStream::connect(server.address).await?;
+    // What follows a handshake, or a header, must not wait until that has been acknowledged.
+    stream.set_nodelay(true)?;
     connector.connect(name, stream).await.map_err(secure)
 }
 

@@ -1,8 +1,11 @@
 //! A DNS server behind TLS: over HTTPS for who negotiates `h2`, with lengths in front otherwise.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use hickory_proto::op::Message;
 use http_body_util::{BodyExt, Full};
@@ -11,7 +14,8 @@ use hyper::header::CONTENT_TYPE;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -90,7 +94,7 @@ impl FakeSecure {
 }
 
 async fn serve(stream: TcpStream, acceptor: TlsAcceptor, log: Arc<Log>, questions: usize) {
-    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+    let Ok(mut stream) = acceptor.accept(Unhurried(stream)).await else { return };
     *log.connections.lock().unwrap() += 1;
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         let service = service_fn(move |request| over_https(request, log.clone()));
@@ -113,7 +117,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, log: Arc<Log>, question
     }
 }
 
-async fn framed(stream: &mut TlsStream<TcpStream>) -> Option<Vec<u8>> {
+async fn framed(stream: &mut TlsStream<Unhurried>) -> Option<Vec<u8>> {
     let mut octets = vec![0; usize::from(stream.read_u16().await.ok()?)];
     stream.read_exact(&mut octets).await.ok()?;
     Some(octets)
@@ -137,4 +141,38 @@ fn answer(octets: &[u8]) -> Option<Vec<u8>> {
     let from = (Ipv4Addr::LOCALHOST, 0).into();
     let seen = Seen { message, octets: octets.to_vec(), from, tcp: true };
     with_address(&seen, ADDRESS, 60).to_vec().ok()
+}
+
+/// A connection on which what comes is acknowledged with the answer, or after 40 ms, as servers do
+/// that have talked for a while.
+struct Unhurried(TcpStream);
+
+impl AsyncRead for Unhurried {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // The kernel forgets it with what it receives.
+        SockRef::from(&self.0).set_tcp_quickack(false)?;
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Unhurried {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, octets)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
 }
