@@ -115,6 +115,11 @@ pub(super) fn respond(
     if let Some(edns) = &mut reply.edns {
         edns.error = answer.error;
     }
+    // Nobody has to be waited for.
+    if let Some(kept) = reply.forward.as_ref().and_then(|asked| service.forwarder.kept(asked)) {
+        reply.forward = None;
+        reply.put(kept, service);
+    }
     reply
 }
 

@@ -182,20 +182,26 @@ impl Forwarder {
         refusals.into_iter().find(|(holds, _)| *holds).map(|(_, refusal)| refusal)
     }
 
+    /// The answer that is kept, if it is known at once that it is still the answer. Costs little.
+    #[must_use]
+    pub fn kept(&self, question: &Admitted) -> Option<Forwarded> {
+        let generation = self.0.upstreams.current(&question.policy.forward)?;
+        self.kept_as(&question.key(generation), question)
+    }
+
+    fn kept_as(&self, key: &Key, question: &Admitted) -> Option<Forwarded> {
+        let kept = self.0.cache.get(key)?;
+        self.0.status.forwards.cached.increment();
+        Some(kept.answer(&question.query))
+    }
+
     /// The answer of other servers, or SERVFAIL; within four seconds.
     pub async fn forward(&self, question: Admitted) -> Forwarded {
         let shared = &self.0;
         let forwards = &shared.status.forwards;
-        let generation = shared.upstreams.refresh(&question.policy.forward).await;
-        let key = Key {
-            name: question.name.clone(),
-            qtype: question.query.query_type().into(),
-            checking_disabled: question.checking_disabled,
-            generation,
-        };
-        if let Some(kept) = shared.cache.get(&key) {
-            forwards.cached.increment();
-            return kept.answer(&question.query);
+        let key = question.key(shared.upstreams.refresh(&question.policy.forward).await);
+        if let Some(kept) = self.kept_as(&key, &question) {
+            return kept;
         }
         let outcome = match shared.limits.enter(question.client) {
             Ok(_place) => self.outcome(key, &question).await,
@@ -230,6 +236,17 @@ impl Forwarder {
             Some(outcome) => Ok(outcome),
             // The runtime is ending.
             None => Err(Limit::All),
+        }
+    }
+}
+
+impl Admitted {
+    fn key(&self, generation: u64) -> Key {
+        Key {
+            name: self.name.clone(),
+            qtype: self.query.query_type().into(),
+            checking_disabled: self.checking_disabled,
+            generation,
         }
     }
 }

@@ -57,15 +57,18 @@ impl Upstreams {
         Ok(Self { listen, state: Mutex::new(state) })
     }
 
+    /// The number of what is in force, if nothing has to be looked up to know that.
+    pub(super) fn current(&self, forward: &Arc<Forward>) -> Option<u64> {
+        self.lock().current(forward)
+    }
+
     /// Takes in what has changed: the policy, or the system's servers. Gives the number of what is
     /// in force now.
     pub(super) async fn refresh(&self, forward: &Arc<Forward>) -> u64 {
         let path = {
             let mut state = self.lock();
-            let same = Arc::ptr_eq(&state.forward, forward) || state.forward == *forward;
-            let system = forward.servers.is_none();
-            if same && (!system || state.looked.elapsed() < RESOLV_CONF_PACE) {
-                return state.generation;
+            if let Some(generation) = state.current(forward) {
+                return generation;
             }
             // Whoever comes meanwhile goes on with what there is.
             state.looked = Instant::now();
@@ -122,6 +125,12 @@ impl Upstreams {
 }
 
 impl State {
+    fn current(&self, forward: &Arc<Forward>) -> Option<u64> {
+        let same = Arc::ptr_eq(&self.forward, forward) || self.forward == *forward;
+        let looked = forward.servers.is_some() || self.looked.elapsed() < RESOLV_CONF_PACE;
+        (same && looked).then_some(self.generation)
+    }
+
     fn take(&mut self, forward: Arc<Forward>, system: Vec<Upstream>, listen: &[SocketAddr]) {
         let named = forward.named_servers().chain(&system).map(|server| server.address);
         let own: HashSet<SocketAddr> = named.filter(|address| is_own(listen, *address)).collect();
