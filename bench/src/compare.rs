@@ -93,6 +93,7 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<bool> {
         "wrong",
         "lost",
         "p50 µs",
+        "of limit",
         "p99 µs",
         "others' CPUs"
     ]];
@@ -189,13 +190,14 @@ impl Contestant {
     fn rates(&self) -> Vec<f64> {
         self.rounds.iter().map(Tally::rate).collect()
     }
+}
 
-    /// How its rates compare with the limit's of the same rounds: the machine is not equally fast
-    /// from one to the next.
-    fn of(&self, limit: &Self) -> f64 {
-        let pairs = self.rates().into_iter().zip(limit.rates());
-        median(&pairs.map(|(own, limit)| own / limit).collect::<Vec<_>>())
-    }
+/// How figures of rounds compare with the limit's of the same rounds: the machine is not equally
+/// fast from one to the next.
+fn ratio(own: &[f64], limit: Option<&[f64]>) -> String {
+    let Some(limit) = limit else { return "-".to_owned() };
+    let ratios: Vec<f64> = own.iter().zip(limit).map(|(own, limit)| own / limit).collect();
+    format!("{:.2}", median(&ratios))
 }
 
 /// What the processors do for others meanwhile: the noise.
@@ -229,21 +231,23 @@ fn report(
     notes: &mut Vec<String>,
 ) -> Vec<Vec<String>> {
     let limit = contestants.iter().find(|contestant| contestant.peer == Peer::Limit);
+    let limit_rates = limit.map(Contestant::rates);
+    let limit_p50 = limit.map(|limit| &limit.p50[..]);
     let row = |contestant: &Contestant| {
         let rates = contestant.rates();
-        let ratio = limit.map_or("-".to_owned(), |limit| format!("{:.2}", contestant.of(limit)));
         let sum = |count: fn(&Tally) -> u64| contestant.rounds.iter().map(count).sum::<u64>();
         row![
             format!("{workload:?}").to_lowercase(),
             contestant.peer.name(),
             format!("{:.0}", median(&rates)),
-            ratio,
+            ratio(&rates, limit_rates.as_deref()),
             format!("{:.0} %", 100.0 * spread(&rates)),
             format!("{:.2}", median(&contestant.costs)),
             format!("{:.1}", megabytes(contestant.memory)),
             sum(|tally| tally.wrong),
             sum(|tally| tally.lost),
             format!("{:.1}", median(&contestant.p50)),
+            ratio(&contestant.p50, limit_p50),
             format!("{:.1}", median(&contestant.p99)),
             format!("{:.2}", median(&contestant.others)),
         ]
