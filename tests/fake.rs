@@ -13,7 +13,7 @@ use netalias::directory::{self, Reader};
 use netalias::model::Policy;
 use netalias_testkit::{
     Absence, Api, FakeEngine, Faults, Folder, OnEngine, OnEvents, Owners, Process, Questions,
-    SECRET, Witness, ask, check, is_needed, kernel_port, on_loopback, until, within,
+    SECRET, Witness, ask, check, is_needed, kernel_port, on_loopback, said, seed, until, within,
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_netalias");
@@ -33,7 +33,7 @@ const PACE: Duration = Duration::from_millis(2);
 fn main() {
     let arguments = Arguments::from_args();
     let mut trials = scenarios();
-    let own: [(&str, fn()); 22] = [
+    let own: [(&str, fn()); 23] = [
         ("an_engine_with_only_a_newer_api", an_engine_with_only_a_newer_api),
         ("faults::a_stream_that_was_good_and_is_cut_is_no_news", a_good_stream_is_cut),
         ("faults::a_cut_stream", a_cut_stream),
@@ -55,6 +55,10 @@ fn main() {
         ("faults::a_silent_stream", a_silent_stream),
         ("faults::a_stall_with_a_flood", a_stall_with_a_flood),
         ("faults::inspects_fail_for_long", inspects_fail_for_long),
+        (
+            "faults::what_cannot_be_inspected_is_one_line_in_the_log",
+            what_cannot_be_inspected_is_one_line_in_the_log,
+        ),
         ("ten_thousand_random_steps", ten_thousand_random_steps),
     ];
     trials.extend(own.map(|(name, test)| {
@@ -271,12 +275,36 @@ fn inspects_fail_for_long() {
     bench.finish();
 }
 
+/// Each had a line of its own, again and again.
+fn what_cannot_be_inspected_is_one_line_in_the_log() {
+    let bench = Bench::start();
+    bench.engine.fail(Faults { fail_inspect: true, ..Faults::default() });
+    bench.engine.play("docker rename web1 web-one");
+    bench.engine.play("docker rename web2 web-two");
+    let is_told = |what| bench.process.get("/readyz").1.contains(what);
+    until("both are given up", || is_told("(one of 2 that cannot be looked at)").then_some(()));
+    let looks = || {
+        let asked = bench.engine.requests();
+        let looks = asked.iter().filter(|asked| asked.path.starts_with("/containers/"));
+        looks.filter(|asked| asked.path != "/containers/json").count()
+    };
+    let before = looks();
+    // After two lists, each of them three times.
+    until("they are tried again", || (looks() >= before + 12).then_some(()));
+    let told = bench.process.lines();
+    let is_warning = |line: &&String| line.contains(" WARN ") && line.contains("cannot inspect");
+    let told: Vec<&String> = told.iter().filter(is_warning).collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    bench.engine.mend();
+    bench.is_right_within(RECOVERY);
+    bench.finish();
+}
+
 /// Containers of few names are made, renamed, attached, swapped and removed at random, while
 /// events come twice or in another order; at each quiet point the map is the engine's state, and
 /// no answer leads to somebody else.
 fn ten_thousand_random_steps() {
-    let said = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    let seed = said("NETALIAS_SEED").unwrap_or_else(|| fastrand::u64(..));
+    let seed = seed();
     let steps = said("NETALIAS_STEPS").unwrap_or(STEPS);
     println!("NETALIAS_SEED={seed} NETALIAS_STEPS={steps}");
     let mut chance = fastrand::Rng::with_seed(seed);

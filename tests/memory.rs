@@ -5,7 +5,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use netalias::config::{Config, Settings};
 use netalias::directory;
@@ -14,6 +13,7 @@ use netalias::dns::{Carrier, Desk, Keys, Service, Verdict};
 use netalias::model::Policy;
 use netalias::source::scenario::{Player, parse_line};
 use netalias::status::Status;
+use netalias_testkit::seed;
 
 /// How often some questions are asked together in one run: about 60,000 questions.
 const STEPS: usize = 20_000;
@@ -217,9 +217,7 @@ fn request(chance: &mut fastrand::Rng) -> Vec<u8> {
 
 #[test]
 fn answers_from_memory_are_those_of_a_look_up() {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
-    let given = std::env::var("NETALIAS_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| u64::try_from(now % (1 << 60)).expect("small"));
+    let seed = seed();
     eprintln!("NETALIAS_SEED={seed}");
     let mut chance = fastrand::Rng::with_seed(seed);
     let (mut remembering, mut forgetful) = (World::new(Desk::new), World::new(Desk::forgetful));

@@ -4,13 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use netalias::directory::{self, Publisher, Reader};
 use netalias::model::{Change, Health, Policy, Registry, Ring};
 use netalias::source::docker::{Agenda, Target};
 use netalias::source::scenario::{Command, Dig, Engine, Expected, parse_line};
-use netalias_testkit::{Core, Subject as _};
+use netalias_testkit::{Core, Subject as _, seed};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
@@ -432,9 +431,7 @@ fn parsed(line: &str) -> Command {
 
 /// Runs a property over random values, and says with which seed.
 fn check<S: Strategy>(values: &S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
-    let given = std::env::var("NETALIAS_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| u64::try_from(now() % u128::from(u64::MAX)).expect("small"));
+    let seed = seed();
     eprintln!("NETALIAS_SEED={seed}");
     let config = Config {
         cases: 512,

@@ -117,7 +117,7 @@ impl Batch {
     /// Sends all there is, which must be of one length and to the peer of a connected socket, as
     /// one piece that the kernel cuts into datagrams (`UDP_SEGMENT`): much less work for the
     /// sender, and the same for who receives them.
-    pub(crate) fn send_as_one(&mut self, socket: &UdpSocket) -> nix::Result<()> {
+    pub(crate) fn send_as_one(&self, socket: &UdpSocket) -> nix::Result<()> {
         let buffers = self.buffers.iter().zip(self.lengths).take(self.count);
         let slices: Vec<_> = buffers.map(|(buffer, n)| IoSlice::new(&buffer[..n])).collect();
         let Ok(length) = u16::try_from(self.lengths[0]) else { return Err(Errno::EMSGSIZE) };

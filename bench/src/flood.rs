@@ -1,6 +1,6 @@
 //! `bench flood`: more questions than can be answered, while the other duties are watched.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, ensure};
+use netalias_testkit::{framed, read_framed};
 
 use crate::answer::{Wrong, check};
 use crate::batch::{BATCH, Batch, Wait};
@@ -15,7 +16,7 @@ use crate::load::{Tally, Target, window};
 use crate::netalias::{BinaryArgs, Served, get};
 use crate::row;
 use crate::sandbox::Sandbox;
-use crate::table::{lateness, markdown, megabytes};
+use crate::table::{lateness, markdown, median, megabytes};
 use crate::workload::{A, Question, SUFFIX, Shape, Workload};
 
 #[derive(clap::Args)]
@@ -95,8 +96,7 @@ pub(crate) fn run(args: &FloodArgs) -> anyhow::Result<bool> {
     for note in &sandbox.notes {
         println!("- {note}");
     }
-    rates.sort_by(f64::total_cmp);
-    let kept = rates.get(rates.len() / 2).is_some_and(|rate| *rate >= capacity * MIN_ANSWERED);
+    let kept = median(&rates) >= capacity * MIN_ANSWERED;
     Ok(wrong == 0 && failed == 0 && kept && most.saturating_sub(before) <= MAX_GROWTH)
 }
 
@@ -205,13 +205,8 @@ fn duties(served: &Served) -> Vec<Duty> {
 fn ask_by_tcp(target: Target, question: &Question) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect_timeout(&target.server, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let length = u16::try_from(question.query.len())?.to_be_bytes();
-    stream.write_all(&[&length[..], &question.query].concat())?;
-    let mut length = [0; 2];
-    stream.read_exact(&mut length)?;
-    let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
-    stream.read_exact(&mut answer)?;
-    check(question, &answer).map_err(|wrong| anyhow!("{wrong:?}"))
+    stream.write_all(&framed(&question.query))?;
+    check(question, &read_framed(&mut stream)?).map_err(|wrong| anyhow!("{wrong:?}"))
 }
 
 /// How a duty was done.

@@ -116,7 +116,9 @@ pub(super) fn respond(
         edns.error = answer.error;
     }
     // Nobody has to be waited for.
-    if let Some(kept) = reply.forward.as_ref().and_then(|asked| service.forwarder.kept(asked)) {
+    if let Some(asked) = &reply.forward
+        && let Some(kept) = service.forwarder.kept(asked)
+    {
         reply.forward = None;
         reply.put(kept, service);
     }

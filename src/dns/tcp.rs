@@ -71,8 +71,8 @@ async fn accept(listener: TcpListener, service: Service, seats: Arc<Seats>) {
 /// One connection, from its first query to its last reply.
 async fn converse(stream: TcpStream, client: SocketAddr, seat: Seat, service: Service) {
     let (reader, writer) = stream.into_split();
-    let (replies, waiting) = mpsc::channel(REPLIES);
-    let write = write_replies(writer, waiting);
+    let (replies, written) = mpsc::channel(REPLIES);
+    let write = write_replies(writer, written);
     let read = async {
         // Dropped with the sender, so that the writer ends behind the last reply.
         let (replies, mut waiting) = (replies, JoinSet::new());

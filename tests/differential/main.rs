@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use fastrand::Rng;
 use libtest_mimic::{Arguments, Failed, Trial};
-use netalias_testkit::{Docker, Process, is_required, until};
+use netalias_testkit::{Docker, Process, is_required, said, until};
 
 use compare::{Tally, compare};
 use rules::{RULES, page};
@@ -81,8 +81,7 @@ fn main() {
 fn seeds(mut arguments: Vec<String>) -> (Vec<u64>, Vec<String>) {
     let at = arguments.iter().position(|argument| argument == "--seeds");
     let count = at.and_then(|at| arguments.drain(at..=at + 1).nth(1)?.parse().ok());
-    let given = std::env::var("NETALIAS_SEED").ok().and_then(|text| text.parse().ok());
-    let seeds = match given {
+    let seeds = match said("NETALIAS_SEED") {
         Some(seed) => vec![seed],
         None => match count {
             Some(count) => (0..count).map(|_: usize| fastrand::u64(..)).collect(),
@@ -107,8 +106,7 @@ fn the_page_is_the_table() -> Result<(), Failed> {
 }
 
 fn docker_and_netalias_agree(docker: &Docker, seed: u64) -> Result<(), String> {
-    let steps = std::env::var("NETALIAS_DIFFERENTIAL_STEPS").ok();
-    let steps = steps.and_then(|steps| steps.parse().ok()).unwrap_or(STEPS);
+    let steps = said("NETALIAS_DIFFERENTIAL_STEPS").unwrap_or(STEPS);
     println!("NETALIAS_SEED={seed} NETALIAS_DIFFERENTIAL_STEPS={steps}");
     let started = Instant::now();
     let process = serve();

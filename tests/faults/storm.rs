@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use netalias_testkit::{Docker, IMAGE, OwnEngine, Owners, Witness, label};
+use netalias_testkit::{Docker, IMAGE, OwnEngine, Owners, Witness, label, said, seed};
 
 use super::Test;
 use super::following::{Following, SOON, count, running};
@@ -21,9 +21,8 @@ const CONVERGENCE: Duration = Duration::from_secs(1);
 const CONTAINERS: usize = 5;
 
 fn random_steps(engine: &mut OwnEngine) {
-    let said = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    let seed = said("NETALIAS_SEED").unwrap_or_else(|| fastrand::u64(..));
-    let steps = said("NETALIAS_STEPS").map_or(STEPS, |steps| usize::try_from(steps).expect("few"));
+    let seed = seed();
+    let steps = said("NETALIAS_STEPS").unwrap_or(STEPS);
     println!("NETALIAS_SEED={seed} NETALIAS_STEPS={steps}");
     let mut chance = fastrand::Rng::with_seed(seed);
     let docker = engine.docker();

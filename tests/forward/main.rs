@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used)] // A test that cannot go on ends.
 
 mod attacks;
+mod kept;
 mod ours;
 mod rows;
 mod secure;

@@ -1,6 +1,6 @@
 //! Questions that wait for other servers when netalias is told to stop.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
-use netalias_testkit::{Act, FakeUpstream, until, with_address};
+use netalias_testkit::{Act, FakeUpstream, framed, read_framed, until, with_address};
 
 use super::setup::{HOST, TOTAL, facts, good, question, received, sent, to};
 
@@ -26,18 +26,12 @@ fn held() -> (FakeUpstream, Arc<AtomicBool>) {
 fn sent_by_tcp(server: SocketAddr, message: &Message) -> TcpStream {
     let mut stream = TcpStream::connect(server).expect("a connection");
     stream.set_read_timeout(Some(TOTAL)).expect("a time-out");
-    let octets = message.to_vec().expect("a message");
-    let length = u16::try_from(octets.len()).expect("a message").to_be_bytes();
-    stream.write_all(&[&length[..], &octets].concat()).expect("sent");
+    stream.write_all(&framed(&message.to_vec().expect("a message"))).expect("sent");
     stream
 }
 
 fn received_by_tcp(stream: &mut TcpStream) -> Message {
-    let mut length = [0; 2];
-    stream.read_exact(&mut length).expect("an answer");
-    let mut octets = vec![0; usize::from(u16::from_be_bytes(length))];
-    stream.read_exact(&mut octets).expect("an answer");
-    Message::from_vec(&octets).expect("a message")
+    Message::from_vec(&read_framed(stream).expect("an answer")).expect("a message")
 }
 
 #[test]

@@ -9,32 +9,19 @@ mod mutate;
 mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
-use mutate::mutant;
+use mutate::{corpus, mutant};
+use netalias_testkit::{said, seed};
 
 /// Mutants of each target, unless more are wanted.
 const MUTATIONS: usize = 5_000;
 
 /// A run: the seed and the number of mutants.
 fn wanted() -> (u64, usize) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
-    let number = |key: &str| std::env::var(key).ok().and_then(|text| text.parse::<u64>().ok());
-    let seed = number("NETALIAS_SEED").unwrap_or(u64::try_from(now % (1 << 60)).expect("small"));
-    let many = number("NETALIAS_MUTATIONS").map_or(MUTATIONS, |n| usize::try_from(n).expect("n"));
+    let (seed, many) = (seed(), said("NETALIAS_MUTATIONS").unwrap_or(MUTATIONS));
     eprintln!("NETALIAS_SEED={seed}");
     (seed, many)
-}
-
-/// What is kept for a target, in an order of its own.
-fn corpus(target: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let entries = std::fs::read_dir(folder).expect("a corpus");
-    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
-    files.sort();
-    files.iter().map(|file| std::fs::read(file).expect("a file")).collect()
 }
 
 fn run(target: &str) {

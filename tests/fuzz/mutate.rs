@@ -1,4 +1,6 @@
-//! Octets changed at random: what a fuzzer does, bounded and with a seed.
+//! Octets of a corpus changed at random: what a fuzzer does, bounded and with a seed.
+
+use std::path::Path;
 
 use fastrand::Rng;
 
@@ -57,4 +59,13 @@ fn chunk<'a>(chance: &mut Rng, octets: &'a [u8]) -> &'a [u8] {
     }
     let at = chance.usize(..octets.len());
     &octets[at..(at + chance.usize(1..64)).min(octets.len())]
+}
+
+/// What is kept for a target of the fuzzer, in an order of its own.
+pub(crate) fn corpus(target: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let entries = std::fs::read_dir(folder).expect("a corpus");
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    files.sort();
+    files.iter().map(|file| std::fs::read(file).expect("a file")).collect()
 }

@@ -5,10 +5,10 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use netalias_testkit::{Process, until};
+use netalias_testkit::{Process, framed, until};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::octets::{A, OPT, Query, connect, framed, read, tcp, udp};
+use super::octets::{A, OPT, Query, connect, read, tcp, udp};
 use super::server;
 
 /// Processor time of a process, in seconds.

@@ -3,15 +3,15 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::path::Path;
 use std::time::Duration;
 
 use fastrand::Rng;
 use hickory_proto::op::{Message, MessageType};
+use netalias_testkit::{framed, said, seed};
 
 use super::abuse::memory;
-use super::mutate::mutant;
-use super::octets::{A, Query, connect, framed, tcp, udp};
+use super::mutate::{corpus, mutant};
+use super::octets::{A, Query, connect, tcp, udp};
 use super::server;
 
 /// Mutants over UDP, unless more are wanted; over TCP a tenth of them.
@@ -33,7 +33,13 @@ struct Attack {
 
 impl Attack {
     fn new(server: SocketAddr, seed: u64) -> Self {
-        Self { server, corpus: corpus(), chance: Rng::with_seed(seed), asked: 0, replies: 0 }
+        Self {
+            server,
+            corpus: corpus("request"),
+            chance: Rng::with_seed(seed),
+            asked: 0,
+            replies: 0,
+        }
     }
 
     fn mutant(&mut self) -> Vec<u8> {
@@ -91,24 +97,6 @@ impl Attack {
     }
 }
 
-/// The requests that the fuzzer begins with.
-pub(crate) fn corpus() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/request");
-    let entries = std::fs::read_dir(folder).expect("a corpus");
-    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
-    files.sort();
-    files.iter().map(|file| std::fs::read(file).expect("a file")).collect()
-}
-
-/// The seed that is wanted, or a new one.
-pub(crate) fn seed() -> u64 {
-    number("NETALIAS_SEED").unwrap_or_else(|| fastrand::u64(..))
-}
-
-fn number(key: &str) -> Option<u64> {
-    std::env::var(key).ok().and_then(|text| text.parse().ok())
-}
-
 /// Whole messages that have come.
 fn drain(stream: &TcpStream) -> usize {
     let mut stream = stream;
@@ -130,7 +118,7 @@ fn drain(stream: &TcpStream) -> usize {
 #[test]
 fn mutants_harm_neither_good_questions_nor_memory() {
     let seed = seed();
-    let many = number("NETALIAS_MUTATIONS").map_or(MUTATIONS, |n| usize::try_from(n).expect("n"));
+    let many = said("NETALIAS_MUTATIONS").unwrap_or(MUTATIONS);
     eprintln!("NETALIAS_SEED={seed}");
     let server = server("mutants", 60, &[]);
     let mut attack = Attack::new(server.dns, seed);

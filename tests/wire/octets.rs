@@ -1,8 +1,10 @@
 //! Messages as octets, and exchanges of them over both transports.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
+
+use netalias_testkit::framed;
 
 /// How long a server on this machine may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -110,24 +112,53 @@ impl Reply {
 /// Sends octets by UDP. None is silence: the reply to a later question from the same port came,
 /// and none to this.
 pub(crate) fn udp(server: SocketAddr, octets: &[u8]) -> Option<Reply> {
-    let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("a socket");
-    socket.set_read_timeout(Some(TIMEOUT)).expect("a socket");
-    socket.connect(server).expect("a socket");
-    socket.send(octets).expect("sent");
-    // A name of its own, so that it takes nobody's turn.
-    let mut later = Query::new("w1", A).octets();
-    later[..2].copy_from_slice(&[0xff, 0xff]);
-    socket.send(&later).expect("sent");
-    let mut reply = None;
-    loop {
-        let mut buffer = vec![0; 65_535];
-        let length = socket.recv(&mut buffer).expect("the later question is answered");
-        buffer.truncate(length);
-        if buffer.starts_with(&[0xff, 0xff]) {
-            return reply;
+    let client = Client::new(server, Ipv4Addr::LOCALHOST);
+    client.send(&[octets]);
+    let mut replies = client.replies();
+    assert!(replies.len() <= 1, "one reply at most");
+    replies.pop().map(|octets| Reply { octets })
+}
+
+/// A client that sends from one port, so that one thread of the server reads all of it.
+pub(crate) struct Client {
+    socket: UdpSocket,
+}
+
+/// The id of the question that comes last.
+const LAST: [u8; 2] = [0xff, 0xff];
+
+impl Client {
+    pub(crate) fn new(server: SocketAddr, source: Ipv4Addr) -> Self {
+        let socket = UdpSocket::bind((source, 0)).expect("a socket");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a socket");
+        socket.connect(server).expect("a socket");
+        Self { socket }
+    }
+
+    /// Sends these, and a question whose answer says that all before it have got theirs, or will
+    /// get none.
+    pub(crate) fn send(&self, requests: &[impl AsRef<[u8]>]) {
+        for request in requests {
+            self.socket.send(request.as_ref()).expect("sent");
         }
-        assert!(reply.is_none(), "one reply at most");
-        reply = Some(Reply { octets: buffer });
+        // A name of its own, so that it takes nobody's turn.
+        let mut last = Query::new("w1", A).octets();
+        last[..2].copy_from_slice(&LAST);
+        self.socket.send(&last).expect("sent");
+    }
+
+    /// The replies to what was sent.
+    pub(crate) fn replies(&self) -> Vec<Vec<u8>> {
+        let mut replies = Vec::new();
+        loop {
+            let mut buffer = vec![0; 65_535];
+            let length = self.socket.recv(&mut buffer).expect("the last question is answered");
+            buffer.truncate(length);
+            if buffer.starts_with(&LAST) {
+                return replies;
+            }
+            replies.push(buffer);
+        }
     }
 }
 
@@ -142,11 +173,6 @@ pub(crate) fn connect(server: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(server).expect("a connection");
     stream.set_read_timeout(Some(TIMEOUT)).expect("a connection");
     stream
-}
-
-pub(crate) fn framed(octets: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(octets.len()).expect("a message");
-    [&length.to_be_bytes(), octets].concat()
 }
 
 /// The next message of a connection. None: it is closed.

@@ -4,10 +4,9 @@ use std::io::Write as _;
 use std::net::Shutdown;
 
 use hickory_proto::rr::{RData, Record, RecordType};
+use netalias_testkit::framed;
 
-use super::octets::{
-    A, AAAA, ID, OPT, Query, RD, both, connect, framed, labels, opt, read, tcp, udp,
-};
+use super::octets::{A, AAAA, ID, OPT, Query, RD, both, connect, labels, opt, read, tcp, udp};
 use super::server;
 
 const FORMERR: (u16, [u16; 4]) = (0x8101, [0; 4]);

@@ -1,57 +1,17 @@
 //! Requests that come together are read together: each must get what it gets alone.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::net::Ipv4Addr;
 
 use fastrand::Rng;
-use netalias_testkit::{Process, signal, until};
+use netalias_testkit::{Process, seed, signal, until};
 
-use super::mutants::{corpus, seed};
-use super::mutate::mutant;
-use super::octets::{A, Query};
+use super::mutate::{corpus, mutant};
+use super::octets::{A, Client, Query};
 use super::server;
 
 /// More than are read at a time, so that a batch ends and another begins within them.
 const BURST: usize = 45;
 const BURSTS: u8 = 100;
-
-/// A client that sends all it has from one port, so that one thread reads it.
-struct Client {
-    socket: UdpSocket,
-}
-
-impl Client {
-    /// One of a burst: with an address of its own it meets no limit of errors.
-    fn new(server: SocketAddr, burst: u8) -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 1, burst), 0)).expect("a socket");
-        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket");
-        socket.connect(server).expect("a socket");
-        Self { socket }
-    }
-
-    fn send(&self, requests: &[Vec<u8>]) {
-        for request in requests {
-            self.socket.send(request).expect("sent");
-        }
-        // Its answer says that all before it have got theirs, or will get none.
-        let mut last = Query::new("w1", A).octets();
-        last[..2].copy_from_slice(&[0xff, 0xff]);
-        self.socket.send(&last).expect("sent");
-    }
-
-    fn replies(&self) -> Vec<Vec<u8>> {
-        let mut replies = Vec::new();
-        loop {
-            let mut buffer = vec![0; 65_535];
-            let length = self.socket.recv(&mut buffer).expect("the last question is answered");
-            buffer.truncate(length);
-            if buffer.starts_with(&[0xff, 0xff]) {
-                return replies;
-            }
-            replies.push(buffer);
-        }
-    }
-}
 
 /// Good requests and bad ones, many of them more than once; each has an id of its own, if it is
 /// long enough to have one.
@@ -86,15 +46,17 @@ fn requests_that_are_read_together_get_what_each_gets_alone() {
     let seed = seed();
     eprintln!("NETALIAS_SEED={seed}");
     let mut chance = Rng::with_seed(seed);
-    let corpus = corpus();
+    let corpus = corpus("request");
     let servers = ["alone", "together"].map(|name| server(name, 0, &[]));
     let mut compared = 0;
     for n in 0..BURSTS {
-        let clients = servers.each_ref().map(|server| Client::new(server.dns, n));
+        // With an address of its own each burst meets no limit of errors.
+        let source = Ipv4Addr::new(127, 0, 1, n);
+        let clients = servers.each_ref().map(|server| Client::new(server.dns, source));
         let burst = burst(&mut chance, &corpus);
         let mut alone = Vec::new();
         for request in &burst {
-            clients[0].send(std::slice::from_ref(request));
+            clients[0].send(&[request]);
             alone.extend(clients[0].replies());
         }
         signal("STOP", servers[1].id());

@@ -1,9 +1,10 @@
 //! Names that are not ours, passed on to other servers.
 //!
-//! `admits` decides at once whether a question may leave; `forward` always comes to something
-//! within four seconds: from the `cache`, from a question already under way (`flights`), or by
-//! `attempts` at one server after the other (`exchange`, `secure`), whose answer is scrubbed to
-//! the question (`outcome`). It validates nothing, and never claims that it did: AD stays clear.
+//! `admits` decides at once whether a question may leave, and `kept` gives what the `cache` has;
+//! `forward` always comes to something within four seconds: from a question already under way
+//! (`flights`), or by `attempts` at one server after the other (`exchange`, `secure`), whose answer
+//! is scrubbed to the question (`outcome`). It validates nothing, and never claims that it did: AD
+//! stays clear.
 
 mod attempts;
 mod cache;

@@ -102,8 +102,7 @@ impl Herald {
 
     /// What is in doubt still is, now for this reason; one line in the log was enough.
     pub(super) fn still(&mut self, why: &str) {
-        let now = Instant::now();
-        self.status.enter(self.state, why, now.into_std(), now.into_std());
+        self.enter(self.state, why, Instant::now());
     }
 
     /// Nobody waits any longer for what cannot be looked at.

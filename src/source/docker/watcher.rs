@@ -339,9 +339,11 @@ impl Watcher {
     /// Ends the wait for the first complete list if it has been long, and only a few containers are
     /// not seen: where most are not, it is a fault of all, such as a proxy that refuses inspects.
     fn go_on_without_laggards(&mut self, now: Instant) {
+        if self.complete || self.unsure || now.duration_since(self.began) < LAGGARDS {
+            return;
+        }
         let unseen = self.unseen.iter().filter(|t| matches!(t, Target::Container(_))).count();
-        let is_time = !self.unsure && now.duration_since(self.began) >= LAGGARDS;
-        if is_time && !self.complete && unseen * 2 < self.containers {
+        if unseen * 2 < self.containers {
             self.herald.going_on_without(unseen);
             self.complete();
         }

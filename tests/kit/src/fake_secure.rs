@@ -105,8 +105,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, log: Arc<Log>, question
     let mut answered = 0;
     while let Some(octets) = framed(&mut stream).await {
         let Some(answer) = answer(&octets) else { return };
-        let length = u16::try_from(answer.len()).expect("a message").to_be_bytes();
-        if stream.write_all(&[&length[..], &answer].concat()).await.is_err() {
+        if stream.write_all(&crate::framed::framed(&answer)).await.is_err() {
             return;
         }
         answered += 1;

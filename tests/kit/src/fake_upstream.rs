@@ -1,6 +1,6 @@
 //! A DNS server that behaves as a test says: it may delay, lie, stay silent or send anything.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -9,6 +9,8 @@ use std::time::Duration;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::{A, CNAME, SOA};
 use hickory_proto::rr::{Name, RData, Record};
+
+use crate::framed::{framed, read_framed};
 
 /// A server on a port of its own, by UDP and TCP. It lives as long as the test's process.
 pub struct FakeUpstream {
@@ -186,20 +188,14 @@ fn serve_udp(socket: &Arc<UdpSocket>, behaviour: &Behaviour, seen: &Mutex<Vec<Se
 
 fn serve_tcp(mut stream: TcpStream, behaviour: &Behaviour, seen: &Mutex<Vec<Seen>>) {
     let Ok(from) = stream.peer_addr() else { return };
-    let mut length = [0; 2];
-    while stream.read_exact(&mut length).is_ok() {
-        let mut octets = vec![0; usize::from(u16::from_be_bytes(length))];
-        if stream.read_exact(&mut octets).is_err() {
-            return;
-        }
+    while let Ok(octets) = read_framed(&mut stream) {
         let Ok(message) = Message::from_vec(&octets) else { return };
         let question = Seen { message, octets, from, tcp: true };
         seen.lock().unwrap().push(question.clone());
         for act in behaviour(&question) {
             match act {
                 Act::Send(octets) => {
-                    let length = u16::try_from(octets.len()).expect("a message").to_be_bytes();
-                    if stream.write_all(&[&length[..], &octets].concat()).is_err() {
+                    if stream.write_all(&framed(&octets)).is_err() {
                         return;
                     }
                 }

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::docker::{Docker, Unavailable, is_required};
 use crate::folder::Folder;
+use crate::process::signal;
 use crate::wait::until;
 
 /// A running engine; dropping it removes all that it had.
@@ -206,11 +207,6 @@ impl Drop for OwnEngine {
         self.stop();
         let _ = run("ip", &["netns", "del", &self.namespace]);
     }
-}
-
-/// Sends a signal to a process that the test has started.
-pub fn signal(name: &str, process: u32) {
-    let _ = run("kill", &["-s", name, &process.to_string()]);
 }
 
 fn run(program: &str, args: &[&str]) -> Result<(), Unavailable> {

@@ -5,7 +5,6 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
-use crate::own_engine::signal;
 use crate::wait::until;
 
 /// A running `netalias serve` or `netalias demo`; dropping it ends it.
@@ -94,6 +93,15 @@ impl Process {
         let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
         (code.expect("a status line"), body.expect("a body"))
     }
+}
+
+/// Sends a signal to a process that the test has started.
+///
+/// # Panics
+/// When there is no `kill`.
+pub fn signal(name: &str, process: u32) {
+    // A process that has ended gets none.
+    let _ = Command::new("kill").args(["-s", name, &process.to_string()]).output().expect("kill");
 }
 
 impl Drop for Process {
