@@ -153,8 +153,10 @@ impl Transport {
     async fn connect(&self) -> io::Result<Box<dyn Channel>> {
         Ok(match &self.way {
             Way::Unix(path) => Box::new(UnixStream::connect(path).await?),
-            Way::Tcp(address) => Box::new(connect(address).await?),
-            Way::Tls(address, tls) => Box::new(tls.shake(connect(address).await?).await?),
+            Way::Tcp(address) => Box::new(TcpStream::connect(address).await?),
+            Way::Tls(address, tls) => {
+                Box::new(tls.shake(TcpStream::connect(address).await?).await?)
+            }
             #[cfg(test)]
             Way::Pipe(server) => {
                 let (ours, theirs) = tokio::io::duplex(1 << 16);
@@ -164,13 +166,6 @@ impl Transport {
             }
         })
     }
-}
-
-async fn connect(address: &str) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
-    // The request behind a handshake must not wait until that has been acknowledged.
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 fn no_path() -> io::Error {
