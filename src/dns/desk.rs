@@ -11,7 +11,7 @@ use super::forward::Admitted;
 use super::memo::{Given, Keys, Memo, Wanted};
 use super::request::{Request, Unreadable};
 use super::respond::{Carrier, Reply, limit, query, respond, room};
-use super::waiting::Waiting;
+use super::waiting::{Unfinished, Waiting};
 use crate::model::Asker;
 
 /// Where one thread has its questions answered. Two desks of one service share turns and
@@ -159,8 +159,8 @@ impl Desk {
         };
         if let Some((query, reply, admitted)) = waiting {
             let request = read.octets.to_vec();
-            let waiting = Waiting { request, query, reply, admitted, carrier };
-            return Verdict::Later(Box::new(waiting));
+            let unfinished = Unfinished { request, query, reply, carrier };
+            return Verdict::Later(Box::new(Waiting { admitted, unfinished }));
         }
         let code = out.get(3).map_or(SERVFAIL, |octet| octet & 0xf);
         let error = matches!(code, FORMERR | NOTIMP | REFUSED);
@@ -168,6 +168,11 @@ impl Desk {
             return Verdict::Silence;
         }
         Verdict::Reply
+    }
+
+    /// Puts the reply to what would wait, if it could, into `out`.
+    pub(super) fn turn_away(&self, waiting: Waiting, out: &mut Vec<u8>) {
+        waiting.turn_away(&self.service, out);
     }
 
     /// Adds to the counters what was answered since the last time.

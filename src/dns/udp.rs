@@ -62,8 +62,7 @@ struct Replies<F: Family> {
     socket: Arc<UdpSocket>,
     own: SocketAddr,
     desk: Desk,
-    /// Where replies go that wait for other servers. When it is full they are dropped: the client
-    /// asks again.
+    /// Where replies go that wait for other servers. When it is full the client is told so at once.
     jobs: mpsc::Sender<Job>,
     /// Room for the keys of the requests that are read together.
     keys: Keys,
@@ -170,17 +169,17 @@ impl<F: Family> Replies<F> {
     fn answer(&mut self, read: &Read, way: &Way<F>) {
         let at = self.length;
         match self.desk.reply(read, &self.keys, Carrier::Udp, &mut self.octets[at]) {
-            Verdict::Reply => {
-                (self.clients[at], self.asked[at]) = (Some(way.client), way.asked);
-                self.length += 1;
-            }
-            Verdict::Silence => {}
+            Verdict::Reply => {}
+            Verdict::Silence => return,
             Verdict::Later(waiting) => {
-                let (way, socket) = (Way { ..*way }, self.socket.clone());
-                let send: Send = Box::new(move |reply| way.send(&socket, reply));
-                let _ = self.jobs.try_send(Job { waiting, send });
+                let (back, socket) = (Way { ..*way }, self.socket.clone());
+                let send: Send = Box::new(move |reply| back.send(&socket, reply));
+                let Err(unsent) = self.jobs.try_send(Job { waiting, send }) else { return };
+                self.desk.turn_away(*unsent.into_inner().waiting, &mut self.octets[at]);
             }
         }
+        (self.clients[at], self.asked[at]) = (Some(way.client), way.asked);
+        self.length += 1;
     }
 
     /// Sends the replies, in as few calls as there are addresses that were asked in a row. A reply
@@ -261,7 +260,52 @@ fn is_ourselves(client: SocketAddr, own: SocketAddr, asked: Option<IpAddr>) -> b
 
 #[cfg(test)]
 mod tests {
+    use hickory_proto::op::{Message, Query, ResponseCode};
+    use hickory_proto::rr::{Name as WireName, RecordType};
+
+    use super::super::Service;
+    use super::super::forward::Forwarder;
     use super::*;
+    use crate::directory;
+    use crate::model::{Forward, Policy};
+    use crate::status::Status;
+
+    /// It got no reply, so its client waited for the time that clients wait for a lost datagram.
+    #[test]
+    fn what_finds_no_room_to_wait_for_others_is_told_so_at_once() {
+        let forward =
+            Forward { servers: Some(vec!["127.0.0.1:9".parse().unwrap()]), ..Forward::default() };
+        let (publisher, directory) =
+            directory::new(1, Policy { forward: Arc::new(forward), ..Policy::default() });
+        publisher.source_is_complete();
+        let status = Arc::new(Status::new(&[]));
+        let forwarder = Forwarder::new(directory.clone(), status.clone(), Vec::new()).unwrap();
+        let desk = Desk::new(Service { directory, status: status.clone(), forwarder });
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let own = socket.local_addr().unwrap();
+        // Nobody takes them out.
+        let (jobs, waiting) = mpsc::channel(1);
+        let mut server = Server::<V4>::new(Arc::new(socket), own, desk, jobs).unwrap();
+
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for id in 1..=3 {
+            let mut question = Message::query();
+            question.metadata.id = id;
+            question.metadata.recursion_desired = true;
+            let name = WireName::from_ascii(format!("q{id}.example.")).unwrap();
+            question.add_query(Query::query(name, RecordType::A));
+            client.send_to(&question.to_vec().unwrap(), own).unwrap();
+        }
+        server.batch(false).unwrap();
+        client.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 512];
+        let replies =
+            std::iter::from_fn(|| client.recv(&mut buffer).ok().map(|n| buffer[..n].to_vec()));
+        let replies: Vec<_> = replies.map(|octets| Message::from_vec(&octets).unwrap()).collect();
+        let said: Vec<_> = replies.iter().map(|reply| (reply.id, reply.response_code)).collect();
+        assert_eq!(said, [(2, ResponseCode::ServFail), (3, ResponseCode::ServFail)]);
+        assert_eq!((waiting.len(), status.forwards.busy.get()), (1, 2));
+    }
 
     #[test]
     fn nobody_and_ourselves_get_no_reply() {

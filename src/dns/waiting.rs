@@ -9,16 +9,21 @@ use tokio::time::timeout;
 
 use super::Service;
 use super::encode::encode;
-use super::forward::Admitted;
+use super::forward::{Admitted, Forwarded, Limit};
 use super::request::Request;
 use super::respond::{Carrier, Reply, limit};
 
 /// Everything that is known of a reply but the answer of other servers.
 pub struct Waiting {
+    pub(super) admitted: Admitted,
+    pub(super) unfinished: Unfinished,
+}
+
+/// A reply, and what its octets depend on.
+pub(super) struct Unfinished {
     pub(super) request: Vec<u8>,
     pub(super) query: Query,
     pub(super) reply: Reply,
-    pub(super) admitted: Admitted,
     pub(super) carrier: Carrier,
 }
 
@@ -56,15 +61,27 @@ impl Waiting {
     /// Asks the other servers; the whole reply, at the latest after the time that forwarding may
     /// take.
     pub async fn finish(self, service: &Service) -> Vec<u8> {
-        let Self { request, query, mut reply, admitted, carrier } = self;
-        reply.put(service.forwarder.forward(admitted).await, service);
         let mut out = Vec::new();
-        // It was read before, so it can be read.
-        let Ok(request) = Request::read(&request) else { return out };
-        let limit = limit(request.edns, carrier);
-        if let Err(error) = encode(&reply, &request, &query, limit, &mut out) {
-            tracing::debug!(%error, %query, "the reply cannot be encoded");
-        }
+        let forwarded = service.forwarder.forward(self.admitted).await;
+        self.unfinished.finish(forwarded, service, &mut out);
         out
+    }
+
+    /// Puts the reply that there is if nobody is asked, because too many wait, into `out`.
+    pub(super) fn turn_away(self, service: &Service, out: &mut Vec<u8>) {
+        let forwarded = service.forwarder.turn_away(Limit::All, &self.unfinished.query);
+        self.unfinished.finish(forwarded, service, out);
+    }
+}
+
+impl Unfinished {
+    fn finish(mut self, forwarded: Forwarded, service: &Service, out: &mut Vec<u8>) {
+        self.reply.put(forwarded, service);
+        // It was read before, so it can be read.
+        let Ok(request) = Request::read(&self.request) else { return };
+        let limit = limit(request.edns, self.carrier);
+        if let Err(error) = encode(&self.reply, &request, &self.query, limit, out) {
+            tracing::debug!(%error, query = %self.query, "the reply cannot be encoded");
+        }
     }
 }

@@ -214,12 +214,16 @@ impl Forwarder {
                 if failed { &forwards.failed } else { &forwards.answered }.increment();
                 outcome.answer(&question.query)
             }
-            Err(limit) => {
-                let refusal = Refusal::Busy(limit);
-                refusal.counter(forwards).increment();
-                refusal.answer(&question.query)
-            }
+            Err(limit) => self.turn_away(limit, &question.query),
         }
+    }
+
+    /// The answer when a limit is reached: at once, so that the client need not wait to ask
+    /// somebody else.
+    pub(super) fn turn_away(&self, limit: Limit, query: &Query) -> Forwarded {
+        let refusal = Refusal::Busy(limit);
+        refusal.counter(&self.0.status.forwards).increment();
+        refusal.answer(query)
     }
 
     /// What a question comes to; it sets out, or joins one that is on its way.
