@@ -69,6 +69,11 @@ fn what_an_engine_says_of_containers_and_networks() {
 }
 
 #[test]
+fn lists_of_an_engine() {
+    run("list");
+}
+
+#[test]
 fn scenarios() {
     run("scenario");
 }

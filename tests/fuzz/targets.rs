@@ -14,19 +14,21 @@ use netalias::dns::forward::{Forwarder, scrubbed};
 use netalias::dns::{Carrier, Desk, Service, Verdict};
 use netalias::model::{Change, ContainerId, Name, NetworkId, Policy, Reach};
 use netalias::source::docker::translate::{Seen, container, event, network};
-use netalias::source::docker::{Sent, Target};
+use netalias::source::docker::{Elements, Sent, Target};
 use netalias::source::scenario::{Player, parse, parse_line};
 use netalias::status::Status;
+use serde_json::{Map, Value};
 
 /// A target's name, which its corpus has, too.
 pub type Named = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Named; 6] = [
+pub const TARGETS: [Named; 7] = [
     ("request", request),
     ("upstream", upstream),
     ("event", event_json),
     ("inspect", inspect_json),
+    ("list", list),
     ("scenario", scenario),
     ("config", config),
 ];
@@ -220,6 +222,31 @@ pub fn inspect_json(octets: &[u8]) {
     publisher.source_is_complete();
     publisher.apply(Change::ContainerGone(id));
     drop(reader);
+}
+
+/// Octets as a list of an engine, as it comes in pieces: its elements are those that a reader of the
+/// whole finds, wherever it is cut, and what that reader refuses is refused.
+pub fn list(octets: &[u8]) {
+    let elements = |pieces: &[&[u8]]| {
+        let (mut cutter, mut found) = (Elements::default(), Vec::new());
+        let mut each = |element: &[u8]| {
+            found.push(serde_json::from_slice::<Map<String, Value>>(element)?);
+            Ok(())
+        };
+        let pushed = pieces.iter().try_for_each(|piece| cutter.push(piece, &mut each));
+        pushed.and_then(|()| cutter.end()).is_ok().then_some(found)
+    };
+    let cut = digest(octets) % (octets.len() as u64 + 1);
+    let (first, rest) = octets.split_at(usize::try_from(cut).expect("a place in it"));
+    let (second, third) = rest.split_at(rest.len() / 2);
+    let found = elements(&[first, second, third]);
+    assert_eq!(found, elements(&[octets]), "cut or whole");
+    match serde_json::from_slice::<Vec<Map<String, Value>>>(octets) {
+        Ok(whole) => assert_eq!(found, Some(whole)),
+        // It counts the list's own bracket, too.
+        Err(error) if error.to_string().contains("recursion limit") => {}
+        Err(error) => assert_eq!(found, None, "{error}"),
+    }
 }
 
 /// Octets as a scenario: it is refused at a place in it, or can be played.

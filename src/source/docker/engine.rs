@@ -167,7 +167,7 @@ impl Engine {
         path: &str,
         mut take: impl FnMut(T) + Send,
     ) -> Result<(), ApiError> {
-        let mut elements = Elements::new();
+        let mut elements = Elements::default();
         let mut read = |element: &[u8]| {
             take(serde_json::from_slice(element)?);
             Ok(())

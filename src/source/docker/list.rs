@@ -135,7 +135,7 @@ impl ListedContainer {
 /// Cuts a JSON array of objects into its elements, as its octets come. It only counts brackets
 /// outside of strings; whether an element is JSON is for its reader to say.
 #[derive(Debug)]
-pub(super) struct Elements {
+pub struct Elements {
     place: Place,
     /// Brackets that are open inside the element.
     depth: usize,
@@ -162,14 +162,18 @@ enum Place {
     End,
 }
 
-impl Elements {
-    pub(super) fn new() -> Self {
+impl Default for Elements {
+    fn default() -> Self {
         let begun = Buffer::new(FIRST);
         Self { place: Place::Start, depth: 0, in_string: false, escaped: false, begun }
     }
+}
 
-    /// Takes the next octets, and gives each element that ends in them to `each`.
-    pub(super) fn push(
+impl Elements {
+    /// Takes the next octets, and gives each element that ends in them to `each`. An error if they
+    /// are no list of objects, if an element is longer than an answer may be, or where `each` has
+    /// one.
+    pub fn push(
         &mut self,
         octets: &[u8],
         mut each: impl FnMut(&[u8]) -> io::Result<()>,
@@ -209,7 +213,7 @@ impl Elements {
     }
 
     /// Nothing more will come: an error if there should.
-    pub(super) fn end(&self) -> io::Result<()> {
+    pub fn end(&self) -> io::Result<()> {
         if self.place == Place::End {
             return Ok(());
         }
@@ -245,7 +249,7 @@ mod tests {
 
     /// What comes out of these pieces, up to the first error.
     fn cut(pieces: &[&[u8]]) -> Result<Vec<String>, String> {
-        let (mut elements, mut found) = (Elements::new(), Vec::new());
+        let (mut elements, mut found) = (Elements::default(), Vec::new());
         let mut each = |element: &[u8]| {
             found.push(String::from_utf8_lossy(element).into_owned());
             Ok(())
@@ -295,7 +299,7 @@ mod tests {
 
     #[test]
     fn an_element_that_has_no_end_is_refused() {
-        let mut elements = Elements::new();
+        let mut elements = Elements::default();
         elements.push(b"[{\"", |_| Ok(())).unwrap();
         let piece = vec![b'x'; 1 << 20];
         let mut pieces = 0;

@@ -31,7 +31,7 @@ mod watcher;
 pub use agenda::{Agenda, MAX_IN_FLIGHT};
 pub use engine::EngineError;
 pub use inspect::{Inspected, InspectedNetwork};
-pub use list::Listing;
+pub use list::{Elements, Listing};
 pub use signals::Sent;
 pub use target::Target;
 pub use tls::TlsFiles;
