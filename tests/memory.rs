@@ -92,10 +92,15 @@ fn said(verdict: &Verdict, out: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// A name with about as many addresses as a datagram without EDNS has room for.
-fn crowd() -> impl Iterator<Item = String> {
+/// Names that most questions are for: one with about as many addresses as a datagram without EDNS
+/// has room for, and one on a network of both families, whose clients sort what they get.
+fn names() -> impl Iterator<Item = String> {
     let network = "docker network create --subnet 10.7.0.0/24 n2".to_owned();
-    std::iter::once(network).chain((0..27).map(joins_the_crowd))
+    let dual =
+        "docker network create --ipv6 --subnet 10.6.0.0/24 --subnet fd00:6::/64 n3".to_owned();
+    let sorts = |n| format!("docker run -d --name s{n} --net n3 --net-alias both busybox");
+    let crowd = std::iter::once(network).chain((0..27).map(joins_the_crowd));
+    crowd.chain(std::iter::once(dual)).chain((0..6).map(sorts))
 }
 
 fn joins_the_crowd(n: u8) -> String {
@@ -165,6 +170,7 @@ fn request(chance: &mut fastrand::Rng) -> Vec<u8> {
         "app",
         "crowd",
         "crowd.n2.rr.internal",
+        "both",
         "c0",
         "c1",
         "a.b",
@@ -185,11 +191,9 @@ fn request(chance: &mut fastrand::Rng) -> Vec<u8> {
     ];
     // Most are like others, as they are in life.
     let usual = chance.bool();
-    let name = match usual {
-        true if chance.u8(..4) == 0 => "crowd",
-        true => "app",
-        false => names[chance.usize(..names.len())],
-    };
+    let usual_names = ["app", "app", "crowd", "both"];
+    let among = if usual { &usual_names[..] } else { &names[..] };
+    let name = among[chance.usize(..among.len())];
     let types = [1_u16, 28, 1, 28, 28, 12, 16, 33, 65, 255, 6, 5];
     let mut octets = chance.u16(..).to_be_bytes().to_vec();
     octets.extend([[1, 0], [0, 0], [1, 0x20], [1, 0x10]][chance.usize(..4)]);
@@ -222,7 +226,7 @@ fn answers_from_memory_are_those_of_a_look_up() {
     let mut chance = fastrand::Rng::with_seed(seed);
     let (mut remembering, mut forgetful) = (World::new(Desk::new), World::new(Desk::forgetful));
     let (mut history, mut asked_in_all) = (Vec::new(), 0);
-    for line in crowd() {
+    for line in names() {
         remembering.play(&line);
         forgetful.play(&line);
     }
@@ -309,9 +313,18 @@ fn query(name: &str) -> Vec<u8> {
 
 fn asked(chance: &mut fastrand::Rng) -> Asked {
     let request = request(chance);
-    let clients =
-        ["127.0.0.1", "10.9.0.2", "10.9.0.3", "10.8.0.2", "fd00:8::2", "192.0.2.1", "10.7.0.2"];
-    let client = clients[chance.usize(..7)].parse().expect("an address");
+    let clients = [
+        "127.0.0.1",
+        "10.9.0.2",
+        "10.9.0.3",
+        "10.8.0.2",
+        "fd00:8::2",
+        "192.0.2.1",
+        "10.7.0.2",
+        "10.6.0.3",
+        "fd00:6::4",
+    ];
+    let client = clients[chance.usize(..clients.len())].parse().expect("an address");
     let carrier = if chance.u8(..8) == 0 { Carrier::Tcp } else { Carrier::Udp };
     Asked { request, client, carrier, chance: chance.u64(..) }
 }

@@ -114,11 +114,14 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<bool> {
         }
         for round in 0..args.rounds {
             eprintln!("{workload:?}, round {}", round + 1);
-            for contestant in &mut contestants {
-                contestant.race(args, *workload)?;
+            // Whoever comes first has a machine that has just been idle: each does in its turn.
+            let all = contestants.len();
+            let order = (0..all).map(|turn| (round + turn) % all);
+            for place in order.clone() {
+                contestants[place].race(args, *workload)?;
             }
-            for contestant in &mut contestants {
-                contestant.pace(args, *workload)?;
+            for place in order {
+                contestants[place].pace(args, *workload)?;
             }
         }
         faultless &= contestants.iter().all(|c| c.rounds.iter().all(|tally| tally.wrong == 0));

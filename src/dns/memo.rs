@@ -23,7 +23,7 @@ use super::encode::{RECORD, plain_opt};
 use super::request::{HEADER, Request, flag};
 use super::respond::room;
 use crate::directory::{Reader, Stamp};
-use crate::model::{Asker, Draw, Name, Order, Selection, Turn};
+use crate::model::{Asker, Draw, Name, Order, PlainTurn, Selection, Turn, remains};
 
 /// Answers kept by one thread, of about 220 octets each: three quarters of a table of 32,768
 /// places. Beyond that each new one takes the place of any other, so that of a few more than fit
@@ -121,6 +121,9 @@ enum How {
     /// The kept addresses, which are all of a set in the ring's order, from the one whose turn it
     /// is once around, so many at most.
     Turn { most: u16, ttl: u32, turn: Option<Turn> },
+    /// The same, but only what the client would sort behind the first one. Its own address is kept
+    /// behind the others, if it is known.
+    Sorted { most: u16, ttl: u32, own: bool, turn: Option<Turn> },
     /// As the draw says: where a turn is not all that decides, or there was no room for all.
     Draw(Box<(Draw, Asker)>),
     /// The second word of the header, the counts, and the kept octets.
@@ -217,8 +220,12 @@ impl Memo {
             black_box(likely(wanted).map(|known| (known.key, discriminant(&known.given))));
         }
         for wanted in all {
-            if let Some(Known { given: How::Turn { turn: Some(turn), .. }, octets, .. }) =
-                likely(wanted)
+            if let Some(Known {
+                given: How::Turn { turn, .. } | How::Sorted { turn, .. },
+                octets,
+                ..
+            }) = likely(wanted)
+                && let Some(turn) = turn
             {
                 black_box((turn.get(), octets.last().copied()));
             }
@@ -253,6 +260,12 @@ impl Memo {
             }
             How::Turn { most, ttl, turn } => {
                 reply.around::<16>(known.given(), turn.as_ref(), *most, *ttl)
+            }
+            How::Sorted { most, ttl, own, turn } if request.qtype == TYPE_A => {
+                reply.sorted::<4>(known.given(), *own, turn.as_ref(), *most, *ttl)
+            }
+            How::Sorted { most, ttl, own, turn } => {
+                reply.sorted::<16>(known.given(), *own, turn.as_ref(), *most, *ttl)
             }
             How::Draw(draw) => {
                 let (draw, asker) = &**draw;
@@ -310,7 +323,7 @@ impl Memo {
         };
         let given = match again {
             Again::LookUp => return,
-            Again::Draw(draw, asker) => in_order(request, &draw, asker.room, &mut octets)
+            Again::Draw(draw, asker) => in_order(request, &draw, &asker, &mut octets)
                 .unwrap_or_else(|| How::Draw(Box::new((draw, asker)))),
             Again::Repeat | Again::RepeatWhileNothingChanges => {
                 match repeated(request, out).filter(|_| key.starts_with(request.question)) {
@@ -387,6 +400,34 @@ impl Writing<'_> {
         let count = all.len().min(usize::from(most));
         self.begin(flag::AA, self.counts(count)?);
         self.records(ttl, count, after.iter().chain(before).copied());
+        self.end();
+        Some(Given::Data)
+    }
+
+    /// The same for a client that sorts, whose own address comes last, if it is there.
+    fn sorted<const N: usize>(
+        &mut self,
+        addresses: &[u8],
+        own: bool,
+        turn: Option<&Turn>,
+        most: u16,
+        ttl: u32,
+    ) -> Option<Given> {
+        let (all, _) = addresses.as_chunks::<N>();
+        let (all, own) = match all.split_last() {
+            Some((last, others)) if own => (others, Some(bits(*last))),
+            _ => (all, None),
+        };
+        if all.is_empty() || !fits::<N>(all.len(), self.room) {
+            return None;
+        }
+        let (before, after) = all.split_at(turn.map_or(0, Turn::take) % all.len());
+        let first = bits(*after.first()?);
+        let order = after.iter().chain(before).copied();
+        let order = order.filter(|address| remains(bits(*address), first, own));
+        let count = order.clone().count().min(usize::from(most));
+        self.begin(flag::AA, self.counts(count)?);
+        self.records(ttl, count, order);
         self.end();
         Some(Given::Data)
     }
@@ -479,21 +520,21 @@ fn plain(request: &Request) -> Option<Opt> {
 fn in_order(
     request: &Request,
     draw: &Draw,
-    room: usize,
+    asker: &Asker,
     octets: &mut SmallVec<[u8; NEAR]>,
 ) -> Option<How> {
-    let most = draw.plain_turn()?;
+    let PlainTurn { sorts, most } = draw.plain_turn()?;
     let Selection { health, ttl, .. } = draw.selection;
     let start = octets.len();
     let (turn, fits) = if request.qtype == TYPE_A {
         let all = draw.set.v4.addresses(health);
         octets.extend(all.iter().flat_map(Ipv4Addr::octets));
-        (draw.set.v4.turn(), fits::<4>(all.len(), room))
+        (draw.set.v4.turn(), fits::<4>(all.len(), asker.room))
     } else {
         let ring = draw.set.v6()?;
         let all = ring.addresses(health);
         octets.extend(all.iter().flat_map(Ipv6Addr::octets));
-        (ring.turn(), fits::<16>(all.len(), room))
+        (ring.turn(), fits::<16>(all.len(), asker.room))
     };
     let long = octets.len() - start;
     if long == 0 || long > MAX_REPEATED || !fits {
@@ -501,8 +542,32 @@ fn in_order(
         return None;
     }
     // There are no more of them than that.
-    let most = u16::try_from(most).unwrap_or(u16::MAX);
-    Some(How::Turn { most, ttl, turn: turn.cloned() })
+    let (most, turn) = (u16::try_from(most).unwrap_or(u16::MAX), turn.cloned());
+    if sorts {
+        return Some(How::Sorted { most, ttl, own: own(request, asker, octets), turn });
+    }
+    Some(How::Turn { most, ttl, turn })
+}
+
+/// Keeps the client's own address of the family that it asks for. Whether there is one.
+fn own(request: &Request, asker: &Asker, octets: &mut SmallVec<[u8; NEAR]>) -> bool {
+    let (v4, v6) = (asker.v4.map(|own| own.octets()), asker.v6.map(|own| own.octets()));
+    let own = if request.qtype == TYPE_A {
+        v4.as_ref().map(<[u8; 4]>::as_slice)
+    } else {
+        v6.as_ref().map(<[u8; 16]>::as_slice)
+    };
+    octets.extend_from_slice(own.unwrap_or_default());
+    own.is_some()
+}
+
+/// [`Address::bits`] of an address in octets.
+///
+/// [`Address::bits`]: crate::model::Address::bits
+fn bits<const N: usize>(address: [u8; N]) -> u128 {
+    let mut octets = [0; 16];
+    octets[..N].copy_from_slice(&address);
+    u128::from_be_bytes(octets)
 }
 
 /// Whether there is room for the records of so many addresses.

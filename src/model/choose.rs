@@ -74,12 +74,21 @@ pub fn choose<T: Address>(
     }
 }
 
-/// How many addresses an answer has that is nothing but the next turn of the ring, as long as there
-/// is room for all. None: it takes more than that.
+/// What an answer is whose addresses begin with the next one of the ring and go on once around, as
+/// long as there is room for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlainTurn {
+    /// Only those remain that [`remains`] says.
+    pub sorts: bool,
+    /// So many at most.
+    pub most: usize,
+}
+
+/// Whether an answer by this selection is such a one. None: it takes more than that.
 #[must_use]
-pub fn plain_turn(selection: Selection, clients_sort: bool) -> Option<usize> {
-    let plain = selection.order == Order::Rotate && !sorts(selection, clients_sort);
-    plain.then(|| count(selection))
+pub fn plain_turn(selection: Selection, clients_sort: bool) -> Option<PlainTurn> {
+    let plain = selection.order == Order::Rotate;
+    plain.then(|| PlainTurn { sorts: sorts(selection, clients_sort), most: count(selection) })
 }
 
 fn count(selection: Selection) -> usize {
@@ -96,17 +105,24 @@ fn sorts(selection: Selection, clients_sort: bool) -> bool {
     }
 }
 
-/// Keeps the first address, and those that a stable sort by RFC 6724 section 6, rule 9, leaves
-/// behind it: no longer a prefix in common with the client's own address than the first one's.
-/// Without that address (the question came through a forwarder or NAT) only the first is sure.
+/// Keeps what remains in the answer to a client that sorts.
 fn sortproof<T: Address>(addresses: &mut Vec<T>, own: Option<T>) {
-    let (Some(first), Some(own)) = (addresses.first().copied(), own) else {
-        addresses.truncate(1);
-        return;
-    };
-    let common = |address: T| (address.bits() ^ own.bits()).leading_zeros();
-    let longest = common(first);
-    addresses.retain(|address| common(*address) <= longest);
+    let Some(first) = addresses.first().map(|first| first.bits()) else { return };
+    let own = own.map(T::bits);
+    addresses.retain(|address| remains(address.bits(), first, own));
+}
+
+/// Whether an address remains in an answer that begins with `first`, to a client that sorts and
+/// whose own address is `own`, all by their [`Address::bits`]: the first one does, and those that a
+/// stable sort by RFC 6724 section 6, rule 9, leaves behind it, with no longer a prefix in common
+/// with the client's own address. Without that address (the question came through a forwarder or
+/// NAT) only the first is sure.
+#[must_use]
+pub fn remains(address: u128, first: u128, own: Option<u128>) -> bool {
+    match own {
+        Some(own) => (address ^ own).leading_zeros() <= (first ^ own).leading_zeros(),
+        None => address == first,
+    }
 }
 
 /// A number that looks like chance, from two others (the finalizer of `splitmix64`).

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::{
-    Asker, Health, Member, Name, Policy, RecordSet, Selection, Service, StaticSet, choose,
-    plain_turn,
+    Asker, Health, Member, Name, PlainTurn, Policy, RecordSet, Selection, Service, StaticSet,
+    choose, plain_turn,
 };
 
 /// Decides the answer. `complete` says whether every source has given its first complete list;
@@ -198,10 +198,10 @@ impl Draw {
         addresses.then(|| Self { set: set.clone(), selection: selection(question, set, policy) })
     }
 
-    /// How many addresses an answer has that is nothing but the next turn of the ring, as long as
-    /// there is room for all. None: it takes more than that.
+    /// Whether its answers are nothing but the next turn of the ring, as long as there is room for
+    /// all of it. None: they take more than that.
     #[must_use]
-    pub fn plain_turn(&self) -> Option<usize> {
+    pub fn plain_turn(&self) -> Option<PlainTurn> {
         plain_turn(self.selection, self.set.place.dual_stack)
     }
 

@@ -29,7 +29,7 @@ mod warning;
 
 pub use access::{Access, Range, RangeError};
 pub use change::{Change, Client, Member, Update};
-pub use choose::{Address, Asker, choose, plain_turn};
+pub use choose::{Address, Asker, PlainTurn, choose, plain_turn, remains};
 pub use decide::{Decision, Draw, Found, Outcome, Question, Reason, RecordType, Zone, decide};
 pub use endpoint::{
     Condition, Container, ContainerId, Endpoint, Labels, Link, NameSource, Network, NetworkId,

@@ -224,8 +224,8 @@ pub fn inspect_json(octets: &[u8]) {
     drop(reader);
 }
 
-/// Octets as a list of an engine, as it comes in pieces: its elements are those that a reader of the
-/// whole finds, wherever it is cut, and what that reader refuses is refused.
+/// Octets as a list of an engine, as it comes in pieces: its elements are those that a reader of
+/// the whole finds, wherever it is cut, and what that reader refuses is refused.
 pub fn list(octets: &[u8]) {
     let elements = |pieces: &[&[u8]]| {
         let (mut cutter, mut found) = (Elements::default(), Vec::new());
