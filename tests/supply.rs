@@ -71,6 +71,22 @@ fn packages_come_from_crates_io_and_from_this_folder_alone() {
     assert_eq!(count("source = "), count("checksum = "), "a package without its checksum");
 }
 
+/// It was forgotten when dependencies changed, and `cargo fuzz` would have resolved it anew.
+#[test]
+fn the_lock_of_the_fuzz_package_knows_what_netalias_depends_on() {
+    let read = |text: &str| toml::from_str::<toml::Table>(text).expect("TOML");
+    let manifest = read(include_str!("../Cargo.toml"));
+    let needed: BTreeSet<&str> =
+        manifest["dependencies"].as_table().expect("a table").keys().map(String::as_str).collect();
+    let lock = read(include_str!("../fuzz/Cargo.lock"));
+    let packages = lock["package"].as_array().expect("packages");
+    let ours = packages.iter().find(|package| package["name"].as_str() == Some("netalias"));
+    let locked = ours.expect("ours")["dependencies"].as_array().expect("dependencies");
+    // Where there are two versions, one follows the name.
+    let locked = locked.iter().filter_map(|name| name.as_str()?.split(' ').next());
+    assert_eq!(locked.collect::<BTreeSet<_>>(), needed, "run cargo check in fuzz/");
+}
+
 #[test]
 fn every_licence_may_be_taken() {
     let mut refused = BTreeSet::new();

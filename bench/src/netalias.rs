@@ -147,8 +147,7 @@ fn thread_time(name: &str) -> Duration {
 /// Containers that leave their network and come back, so many times a second.
 pub(crate) struct Churn {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<anyhow::Result<u32>>,
-    started: Instant,
+    thread: JoinHandle<anyhow::Result<f64>>,
 }
 
 /// How often what is due is carried out.
@@ -162,26 +161,27 @@ impl Churn {
         mut carry_out: impl FnMut(Vec<String>) -> anyhow::Result<()> + Send + 'static,
     ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (told, started) = (stop.clone(), Instant::now());
+        let told = stop.clone();
         let thread = std::thread::spawn(move || {
-            let mut done: u32 = 0;
+            let started = Instant::now();
+            let (mut done, mut until) = (0, started);
             while !told.load(Ordering::Relaxed) {
+                until = Instant::now();
                 // An even number: whoever left has come back.
-                let due = (started.elapsed() * rate).as_secs() / 2 * 2;
+                let due = ((until - started) * rate).as_secs() / 2 * 2;
                 let due = u32::try_from(due)?;
                 carry_out((done..due).map(|n| shape.change(n)).collect())?;
                 done = due;
                 std::thread::sleep(TICK);
             }
-            Ok(done)
+            Ok(f64::from(done) / (until - started).as_secs_f64())
         });
-        Self { stop, thread, started }
+        Self { stop, thread }
     }
 
     /// Ends it; gives how many changes a second there were.
     pub(crate) fn stop(self) -> anyhow::Result<f64> {
         self.stop.store(true, Ordering::Relaxed);
-        let done = self.thread.join().map_err(|_| anyhow!("the changes panicked"))??;
-        Ok(f64::from(done) / self.started.elapsed().as_secs_f64())
+        self.thread.join().map_err(|_| anyhow!("the changes panicked"))?
     }
 }

@@ -82,3 +82,11 @@ fn scenarios() {
 fn configurations() {
     run("config");
 }
+
+#[test]
+fn libfuzzer_has_the_same_targets() {
+    let manifest = include_str!("../../fuzz/Cargo.toml");
+    let bins = manifest.lines().filter_map(|line| line.strip_prefix("path = \"fuzz_targets/"));
+    let bins: Vec<&str> = bins.filter_map(|rest| rest.strip_suffix(".rs\"")).collect();
+    assert_eq!(bins, targets::TARGETS.map(|(name, _)| name));
+}
