@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use libtest_mimic::{Arguments, Trial};
-use netalias_testkit::{Process, until};
+use netalias_testkit::Process;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_netalias");
 /// Of its own are users, mounts and the network, loopback and port 53 with it.
@@ -106,9 +106,7 @@ fn demo(name: &str, scenario: &str) -> Process {
     let mut command = Command::new("unshare");
     command.args(UNSHARE).args(["sh", "-c", &script, "sh"]).arg(&folder).arg(BINARY);
     let demo = Process::start(without_settings(&mut command));
-    until("the scenario is played", || {
-        demo.lines().iter().any(|line| line.contains("the whole scenario")).then_some(())
-    });
+    demo.says("the whole scenario");
     demo
 }
 

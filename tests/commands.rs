@@ -51,9 +51,7 @@ fn demo(name: &str) -> Process {
     let file = scratch(name, SCENARIO);
     let path = file.to_str().expect("UTF-8");
     let demo = Process::start(command().args(["demo", path]).args(kernel_port()));
-    until("the scenario is played", || {
-        demo.lines().iter().any(|line| line.contains("the whole scenario")).then_some(())
-    });
+    demo.says("the whole scenario");
     demo
 }
 

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use netalias_testkit::{Process, kernel_port, until};
+use netalias_testkit::{Process, kernel_port};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
@@ -63,9 +63,7 @@ fn demo(name: &str, scenario: &str) -> Process {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("ls-{name}"));
     fs::write(&path, scenario).expect("a file");
     let demo = Process::start(Command::new(BINARY).arg("demo").arg(path).args(kernel_port()));
-    until("the scenario is played", || {
-        demo.lines().iter().any(|line| line.contains("the whole scenario")).then_some(())
-    });
+    demo.says("the whole scenario");
     demo
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use netalias_testkit::{Process, kernel_port, until};
+use netalias_testkit::{Process, kernel_port};
 
 const README: &str = include_str!("../README.md");
 const BINARY: &str = env!("CARGO_BIN_EXE_netalias");
@@ -14,9 +14,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_netalias");
 fn the_outputs_are_what_the_demo_prints() {
     let demo = Process::start(Command::new(BINARY).arg("demo").args(kernel_port()));
     // Played but for the fourth container, which joins after the pause.
-    until("three are played", || {
-        demo.lines().iter().any(|line| line.contains("nettest3")).then_some(())
-    });
+    demo.says("nettest3");
     let block = README.split("```console\n").nth(1).and_then(|rest| rest.split("```").next());
     let mut commands = 0;
     for part in block.expect("a console block").split("$ netalias ").skip(1) {

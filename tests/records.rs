@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use netalias_testkit::{Process, ask, kernel_port, until};
+use netalias_testkit::{Process, ask, kernel_port};
 
 const SCENARIO: &str = "
 docker network create --ipv6 --subnet 172.200.1.0/24 --subnet fd00:200:1::/64 netlb
@@ -31,9 +31,7 @@ fn demo(name: &str, config: &str) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netalias"));
     let args = ["demo", &scenario, "--config", &config];
     let demo = Process::start(command.args(args).args(kernel_port()));
-    until("the scenario is played", || {
-        demo.lines().iter().any(|line| line.contains("the whole scenario")).then_some(())
-    });
+    demo.says("the whole scenario");
     demo
 }
 

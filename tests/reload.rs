@@ -1,12 +1,13 @@
 //! The configuration changes while running, and no question goes unanswered.
 #![allow(clippy::expect_used)] // A test that cannot go on ends.
 
-use std::fs;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::{fs, thread};
 
-use netalias_testkit::{Process, ask, kernel_port, until};
+use netalias_testkit::{Folder, Process, ask, kernel_port, signal, until};
 
 const SCENARIO: &str = "
 docker network create --subnet 172.200.1.0/24 netlb
@@ -14,6 +15,9 @@ docker run -d --name web1 --net netlb --net-alias web busybox
 docker run -d --name web2 --net netlb --net-alias web busybox
 docker pause web2
 ";
+
+/// Opening a pipe fails while nobody reads it (`fcntl.h` of Linux, but for MIPS and SPARC).
+const O_NONBLOCK: i32 = 0o4000;
 
 struct Setup {
     demo: Process,
@@ -29,9 +33,7 @@ fn setup(name: &str, config: &str) -> Setup {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netalias"));
     command.arg("demo").arg(&scenario).arg("--config").arg(&path).args(kernel_port());
     let demo = Process::start(&mut command);
-    until("the scenario is played", || {
-        demo.lines().iter().any(|line| line.contains("the whole scenario")).then_some(())
-    });
+    demo.says("the whole scenario");
     Setup { demo, config: path }
 }
 
@@ -39,10 +41,6 @@ impl Setup {
     fn hang_up(&self) {
         let id = self.demo.id().to_string();
         assert!(Command::new("kill").args(["-HUP", &id]).status().expect("kill").success());
-    }
-
-    fn says(&self, text: &str) {
-        until(text, || self.demo.lines().iter().any(|line| line.contains(text)).then_some(()));
     }
 
     /// How many addresses, and their TTL.
@@ -91,17 +89,48 @@ fn a_bad_file_is_refused_with_its_reason_and_the_old_one_stays() {
     ] {
         fs::write(&setup.config, text).expect("a file");
         setup.hang_up();
-        setup.says(&reason);
+        setup.demo.says(&reason);
         assert_eq!(setup.web().1, 7, "{text}");
     }
-    setup.says("the old configuration stays in force");
+    setup.demo.says("the old configuration stays in force");
+}
+
+/// Both were missed: the new file was taken for the one that had been read, and the signal found
+/// nobody who waited for it, which kills.
+#[test]
+fn a_change_and_a_signal_while_it_starts_are_not_missed() {
+    for hang_up in [false, true] {
+        let folder = Folder::new();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("scenario"), SCENARIO).expect("a file");
+        let hosts = path("hosts");
+        assert!(Command::new("mkfifo").arg(&hosts).status().expect("mkfifo").success());
+        fs::write(path("toml"), format!("ttl = 7\nhosts = {hosts:?}\n")).expect("a file");
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"echo $$ > "$0" && exec "$@""#]).arg(path("id"));
+        command.arg(env!("CARGO_BIN_EXE_netalias")).arg("demo").arg(path("scenario"));
+        command.arg("--config").arg(path("toml")).args(kernel_port());
+        let starting = thread::spawn(move || Process::start(&mut command));
+        // It has read its configuration when there is somebody who reads this pipe.
+        let mut options = fs::OpenOptions::new();
+        let options = options.write(true).custom_flags(O_NONBLOCK);
+        let (pipe, _) = until("the hosts file is read", || options.open(&hosts).ok());
+        fs::write(path("toml"), "ttl = 8\n").expect("a file");
+        if hang_up {
+            let id = fs::read_to_string(path("id")).expect("its process id");
+            signal("HUP", id.trim().parse().expect("a number"));
+        }
+        drop(pipe);
+        let setup = Setup { demo: starting.join().expect("it starts"), config: path("toml") };
+        until("the new file is in force", || (setup.web().1 == 8).then_some(()));
+    }
 }
 
 #[test]
 fn no_question_is_lost_while_the_policy_changes() {
     let setup = setup("lossless", "ttl = 0\n");
     let (stop, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 let answer = ask(setup.demo.dns, "web1", "A").expect("every question is answered");
@@ -125,7 +154,7 @@ fn no_question_is_lost_while_the_policy_changes() {
 fn collisions_are_told_with_both_owners() {
     let setup = setup("collisions", "[[record]]\nname = 'web1'\ntype = 'TXT'\nvalue = 'x'\n");
     let configured = "web1: the configuration's record answers, and hides web1 on netlb";
-    setup.says(configured);
+    setup.demo.says(configured);
     let (_, metrics) = setup.demo.get("/metrics");
     assert!(metrics.contains("netalias_collisions 1\n"), "{metrics}");
     let http = setup.demo.http.to_string();

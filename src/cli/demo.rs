@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::ConfigArgs;
+use super::reload::Watched;
 use super::serve::{Server, joined, start_log};
 use crate::config::Config;
 use crate::source::scenario::{self, Command, Line, Player, ScenarioError};
@@ -20,8 +21,9 @@ pub(super) struct DemoArgs {
 }
 
 pub(super) async fn run(args: DemoArgs) -> anyhow::Result<bool> {
-    let config = args.config.load()?;
-    start_log(&config)?;
+    let watched = Watched::start(args.config)?;
+    let config = &watched.config;
+    start_log(config)?;
     let lines = match args.scenario.as_deref() {
         Some("-") => None,
         Some(path) => {
@@ -31,9 +33,9 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<bool> {
         }
         None => Some((scenario::DEMO_NAME, scenario::parse(scenario::DEMO_NAME, scenario::DEMO)?)),
     };
-    let server = Server::start(&config, &[]).await?;
-    greet(&server, &config)?;
-    server.keep_watch(args.config, config);
+    let server = Server::start(config, &[]).await?;
+    greet(&server, config)?;
+    server.keep_watch(watched);
     let player = Player::new(server.publisher.clone());
     let scenario = async {
         match lines {

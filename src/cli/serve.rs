@@ -13,7 +13,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{ConfigArgs, reload};
+use super::ConfigArgs;
+use super::reload::{self, Watched};
 use crate::config::Config;
 use crate::directory::{self, Publisher, Reader};
 use crate::dns::forward::Forwarder;
@@ -23,9 +24,10 @@ use crate::status::Status;
 use crate::{dns, http, source};
 
 pub(super) async fn run(args: ConfigArgs) -> anyhow::Result<bool> {
-    let config = args.load()?;
-    start_log(&config)?;
-    let server = Server::start(&config, &config.docker).await?;
+    let watched = Watched::start(args)?;
+    let config = &watched.config;
+    start_log(config)?;
+    let server = Server::start(config, &config.docker).await?;
     let tls = tls_files(|name| std::env::var_os(name));
     for engine in &server.status.engines {
         let publisher = server.publisher.clone();
@@ -38,7 +40,7 @@ pub(super) async fn run(args: ConfigArgs) -> anyhow::Result<bool> {
         "netalias {} is serving",
         env!("CARGO_PKG_VERSION"),
     );
-    server.keep_watch(args, config);
+    server.keep_watch(watched);
     server.until_told_to_stop().await?;
     Ok(true)
 }
@@ -126,8 +128,8 @@ impl Server {
     }
 
     /// Follows changes of the configuration, and tells warnings.
-    pub(super) fn keep_watch(&self, args: ConfigArgs, config: Config) {
-        tokio::spawn(reload::follow(args, config, self.publisher.clone()));
+    pub(super) fn keep_watch(&self, watched: Watched) {
+        tokio::spawn(watched.follow(self.publisher.clone()));
         tokio::spawn(tell_warnings(self.directory.clone()));
     }
 

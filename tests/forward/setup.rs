@@ -9,7 +9,7 @@ use std::time::Duration;
 use hickory_proto::op::{Edns, Message, Query, ResponseCode};
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{Name, RecordType};
-use netalias_testkit::{FakeUpstream, Folder, Process, until};
+use netalias_testkit::{FakeUpstream, Folder, Process};
 
 /// Clients on loopback: one on a network with a way out, one on an internal network, one on both.
 pub(crate) const SCENARIO: &str = "
@@ -53,9 +53,7 @@ pub(crate) fn setup_in(
     let mut command = Command::new(env!("CARGO_BIN_EXE_netalias"));
     command.arg("demo").arg(path("scenario")).arg("--config").arg(path("config.toml"));
     let demo = Process::start(command.args(["--listen", listen, "--http", "127.0.0.1:0"]));
-    until("the scenario is played", || {
-        demo.lines().iter().any(|line| line.contains("the whole scenario")).then_some(())
-    });
+    demo.says("the whole scenario");
     Setup { demo, folder }
 }
 

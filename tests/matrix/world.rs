@@ -75,9 +75,7 @@ impl World {
         command.arg("demo").args(["--listen", SERVER, "--http", "127.0.0.1:0"]);
         command.args(["--forward", &upstream.address.to_string()]).arg(scenario);
         let netalias = Process::start(&mut command);
-        until("the scenario is played", || {
-            netalias.lines().iter().any(|line| line.contains("the whole scenario")).then_some(())
-        });
+        netalias.says("the whole scenario");
         let resolved = resolved_program().map(|program| {
             let mut command = Command::new("sh");
             command.args(["-c", RESOLVED, "sh"]).arg(program);

@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use netalias_testkit::{Process, kernel_port, until};
+use netalias_testkit::{Process, kernel_port};
 
 /// A demo with three endpoints of `web`, names with dots, and many of `big`.
 pub(crate) fn server(name: &str, many: usize, args: &[&str]) -> Process {
@@ -36,8 +36,6 @@ docker run -d --name dotted --net netlb --net-alias a.b.c busybox
     let mut command = Command::new(env!("CARGO_BIN_EXE_netalias"));
     command.arg("demo").arg(&path).args(kernel_port()).args(args);
     let server = Process::start(&mut command);
-    until("the scenario is played", || {
-        server.lines().iter().any(|line| line.contains("the whole scenario")).then_some(())
-    });
+    server.says("the whole scenario");
     server
 }

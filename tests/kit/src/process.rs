@@ -79,6 +79,14 @@ impl Process {
         self.lines.lock().unwrap().clone()
     }
 
+    /// Waits until a line of it has this: what is written is not read at once.
+    ///
+    /// # Panics
+    /// When no such line comes.
+    pub fn says(&self, text: &str) {
+        until(text, || self.lines().iter().any(|line| line.contains(text)).then_some(()));
+    }
+
     /// GETs a path: status code and body.
     ///
     /// # Panics
