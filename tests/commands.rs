@@ -399,10 +399,7 @@ fn a_socket_without_permission_says_what_to_do() {
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o000)).expect("a socket");
     }
     let process = Process::start(&mut command);
-    until("it says what to do", || {
-        let advice = "run as root or as a member of the socket's group";
-        process.lines().iter().any(|line| line.contains(advice)).then_some(())
-    });
+    process.says("run as root or as a member of the socket's group");
     fs::remove_dir_all(&folder).expect("a folder");
 }
 

@@ -295,10 +295,7 @@ fn an_engine_that_comes_later_is_found(docker: &Docker) {
     assert_eq!(process.get("/healthz").0, 503);
     let (code, text) = process.get("/readyz");
     assert_eq!(code, 503, "{text}");
-    until("it says what to do", || {
-        let advice = "no socket there; is the engine running, and its socket mounted?";
-        process.lines().iter().any(|line| line.contains(advice)).then_some(())
-    });
+    process.says("no socket there; is the engine running, and its socket mounted?");
     std::os::unix::fs::symlink(SOCKET, &socket).expect("a link");
     until("it is found", || (process.get("/readyz").0 == 200).then_some(()));
     let expected = vec![address_of(docker, "nt-late", "nt-later")];

@@ -23,7 +23,7 @@ use super::encode::{RECORD, plain_opt};
 use super::request::{HEADER, Request, flag};
 use super::respond::room;
 use crate::directory::{Reader, Stamp};
-use crate::model::{Asker, Draw, Name, Order, PlainTurn, Selection, Turn, remains};
+use crate::model::{Address, Asker, Draw, Name, Order, PlainTurn, Selection, Turn, remains};
 
 /// Answers kept by one thread, of about 220 octets each: three quarters of a table of 32,768
 /// places. Beyond that each new one takes the place of any other, so that of a few more than fit
@@ -262,10 +262,10 @@ impl Memo {
                 reply.around::<16>(known.given(), turn.as_ref(), *most, *ttl)
             }
             How::Sorted { most, ttl, own, turn } if request.qtype == TYPE_A => {
-                reply.sorted::<4>(known.given(), *own, turn.as_ref(), *most, *ttl)
+                reply.sorted::<Ipv4Addr, 4>(known.given(), *own, turn.as_ref(), *most, *ttl)
             }
             How::Sorted { most, ttl, own, turn } => {
-                reply.sorted::<16>(known.given(), *own, turn.as_ref(), *most, *ttl)
+                reply.sorted::<Ipv6Addr, 16>(known.given(), *own, turn.as_ref(), *most, *ttl)
             }
             How::Draw(draw) => {
                 let (draw, asker) = &**draw;
@@ -405,7 +405,7 @@ impl Writing<'_> {
     }
 
     /// The same for a client that sorts, whose own address comes last, if it is there.
-    fn sorted<const N: usize>(
+    fn sorted<T: Address + From<[u8; N]>, const N: usize>(
         &mut self,
         addresses: &[u8],
         own: bool,
@@ -414,6 +414,7 @@ impl Writing<'_> {
         ttl: u32,
     ) -> Option<Given> {
         let (all, _) = addresses.as_chunks::<N>();
+        let bits = |octets| T::from(octets).bits();
         let (all, own) = match all.split_last() {
             Some((last, others)) if own => (others, Some(bits(*last))),
             _ => (all, None),
@@ -559,15 +560,6 @@ fn own(request: &Request, asker: &Asker, octets: &mut SmallVec<[u8; NEAR]>) -> b
     };
     octets.extend_from_slice(own.unwrap_or_default());
     own.is_some()
-}
-
-/// [`Address::bits`] of an address in octets.
-///
-/// [`Address::bits`]: crate::model::Address::bits
-fn bits<const N: usize>(address: [u8; N]) -> u128 {
-    let mut octets = [0; 16];
-    octets[..N].copy_from_slice(&address);
-    u128::from_be_bytes(octets)
 }
 
 /// Whether there is room for the records of so many addresses.

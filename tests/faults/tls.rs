@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use netalias_testkit::{Folder, OwnEngine, Process, until};
+use netalias_testkit::{Folder, OwnEngine, Process};
 
 use super::Test;
 use super::following::{RECOVERY, SOON, changes, is_ready_within, is_right_within, serve};
@@ -64,7 +64,7 @@ fn start(url: &str, certificates: &Path) -> Process {
 }
 
 fn says(process: &Process, why: &str) {
-    until(why, || process.lines().iter().any(|line| line.contains(why)).then_some(()));
+    process.says(why);
     assert_eq!(process.get("/readyz").0, 503);
 }
 

@@ -45,7 +45,7 @@ fn what_waits_for_other_servers_is_still_answered() {
         (is_asked("udp.example.com.") && is_asked("tcp.example.com.")).then_some(())
     });
     demo.terminate();
-    until("it stops", || demo.lines().iter().any(|line| line.contains("stopping")).then_some(()));
+    demo.says("stopping");
     release.store(true, Ordering::Relaxed);
     assert_eq!(facts(&received(&by_udp)), good("192.0.2.9"));
     assert_eq!(facts(&received_by_tcp(&mut by_tcp)), good("192.0.2.9"));
